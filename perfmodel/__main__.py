@@ -1,0 +1,144 @@
+"""The command line: `python -m perfmodel estimate|batch|models|gpus|engines`."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import math
+import sys
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from perfmodel.catalog import Catalog
+from perfmodel.codec import ROW_FIELDS, from_query, from_row
+from perfmodel.engine import ENGINES
+from perfmodel.estimate import estimate
+from perfmodel.hardware import ACCELERATORS
+from perfmodel.model import MODELS
+from perfmodel.scenario import Scenario, field_keys
+from perfmodel.text import report_text
+
+#: A JSON line longer than this is refused unread.
+MAX_LINE_CHARS = 1_000_000
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit status: 0, or 2 when the input was not understood."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except ValueError as error:
+        print(f"perfmodel: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m perfmodel", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+    one = commands.add_parser("estimate", help="one scenario: a readable report, or JSON")
+    one.add_argument("--json", action="store_true", help="print the machine form")
+    one.add_argument("--link", help="take the scenario from a shared link or its query string")
+    keys = field_keys(Scenario)
+    for row, field in ROW_FIELDS.items():
+        unit = f" [{keys[field].unit}]" if keys[field].unit else ""
+        default = Scenario.model_fields[field].default
+        one.add_argument(f"--{row.replace('_', '-')}", dest=row, metavar="X", help=f"{keys[field].help}{unit}; default {default}")
+    one.set_defaults(run=_estimate)
+    rows = commands.add_parser("batch", help="one JSON scenario a line in, one JSON result a line out")
+    rows.set_defaults(run=_batch)
+    for name, catalog in (("models", MODELS), ("gpus", ACCELERATORS), ("engines", ENGINES)):
+        listing = commands.add_parser(name, help=f"list the known {name}")
+        listing.set_defaults(run=_list, catalog=catalog)
+    return parser
+
+
+def _estimate(options: argparse.Namespace) -> int:
+    given = {row: getattr(options, row) for row in ROW_FIELDS if getattr(options, row) is not None}
+    if options.link and given:
+        raise ValueError(f"--link holds the whole scenario: leave out --{next(iter(given)).replace('_', '-')}, or change the link")
+    if options.link:
+        scenario, notices = from_query(_query(options.link))
+        for notice in notices:
+            print(f"perfmodel: {notice}", file=sys.stderr)
+    else:
+        scenario = from_row({row: _value(row, text) for row, text in given.items()})
+    report = estimate(scenario)
+    print(json.dumps(report.to_dict(), indent=2, allow_nan=False) if options.json else report_text(report))
+    return 0
+
+
+def _query(link: str) -> dict[str, Any]:
+    from urllib.parse import parse_qs
+
+    query = link.partition("#")[0]
+    return dict(parse_qs(query.partition("?")[2] or query, keep_blank_values=True, max_num_fields=1000))
+
+
+def _value(row: str, text: str) -> Any:
+    """Return a whole number where the field is one, else the text itself (and let the scenario complain)."""
+    if Scenario.model_fields[ROW_FIELDS[row]].annotation is not int:
+        return text
+    try:
+        return int(text) if len(text) < 20 else text
+    except ValueError:
+        return text
+
+
+def _batch(options: argparse.Namespace) -> int:
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        # Bytes that are not UTF-8 spoil their own line, not the stream; a byte order mark is no part of the first row.
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="replace")
+    for result in results(sys.stdin):
+        print(json.dumps(result, allow_nan=False))
+    return 0
+
+
+def results(lines: TextIO | Iterator[str]) -> Iterator[dict[str, Any]]:
+    """Yield one result per line; a line that cannot be read yields `{"error": ...}` and the stream goes on."""
+    for line in lines:
+        try:
+            yield _result(line)
+        except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
+            yield {"error": str(error) or type(error).__name__}
+
+
+def _result(line: str) -> dict[str, Any]:
+    if len(line) > MAX_LINE_CHARS:
+        raise ValueError(f"the line has {len(line):,} characters; at most {MAX_LINE_CHARS:,} are read")
+    if not line.strip():
+        raise ValueError("the line is empty; a JSON object is needed, {} takes every default")
+    row = json.loads(line, parse_constant=_refuse, parse_float=_finite)
+    echo = {"id": row.pop("id")} if isinstance(row, dict) and "id" in row else {}
+    if isinstance(echo.get("id"), (dict, list)):
+        raise ValueError("id is not allowed: text or a number is needed")
+    try:
+        return echo | estimate(from_row(row)).to_dict()
+    except ValueError as error:
+        return echo | {"error": str(error)}
+
+
+def _refuse(text: str) -> float:
+    raise ValueError(f"{text} is not a number that JSON allows")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]} is too large for a number")
+    return value
+
+
+def _list(options: argparse.Namespace) -> int:
+    catalog: Catalog[Any] = options.catalog
+    for key in catalog:
+        print(f"{key:28} {catalog[key].name}")
+    for problem in catalog.problems:
+        print(f"perfmodel: left out {problem}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

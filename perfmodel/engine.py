@@ -1,0 +1,100 @@
+"""Engine profiles: how a software stack maps operators to kernels and how far below the datasheet it stays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from perfmodel.catalog import Catalog
+from perfmodel.ops import Kernels
+from perfmodel.units import GIGA, MICRO
+
+ENGINE_SPECS = Path(__file__).resolve().parent / "engines"
+
+
+class Constant(BaseModel):
+    """One constant of a profile with its source: a published table, a definition, or an estimate."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    value: Annotated[float, Field(ge=0)]
+    source: str
+    note: str = ""
+
+
+class KernelTable(BaseModel):
+    """Kernel choices of the engine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    flash: bool
+    split_kv: bool
+    fused_qkv: bool
+    fused_elementwise: bool
+
+
+class EngineFile(BaseModel):
+    """The schema of perfmodel/engines/<id>.toml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    summary: str
+    aliases: tuple[str, ...] = ()
+    kernels: KernelTable
+    constants: dict[str, Constant]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One profile in SI. Efficiencies are shares of the datasheet; overlaps are shares hidden (0 to 1)."""
+
+    id: str
+    name: str
+    summary: str
+    kernels: Kernels
+    linear_efficiency: float
+    dequant_efficiency: float
+    attention_efficiency: float
+    memory_efficiency: float
+    network_efficiency: float
+    kernel_s: float
+    host_s: float
+    step_s: float
+    collective_s: float
+    overlap: float
+    network_overlap: float
+    reserve_bytes: float
+    chunk_tokens: float
+    constants: dict[str, Constant]
+    aliases: tuple[str, ...] = ()
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+
+_SHARES = ("linear_efficiency", "dequant_efficiency", "attention_efficiency", "memory_efficiency", "network_efficiency")
+
+
+def engine(id: str, table: dict[str, Any]) -> Engine:
+    """Validate one profile and turn it into SI; raise a `ValueError` that names the constant."""
+    file = EngineFile.model_validate(table)
+    value = {name: constant.value for name, constant in file.constants.items()}
+    for name in (*_SHARES, "overlap", "network_overlap"):
+        low = 0.0 if "overlap" in name else 1e-6
+        if not low <= value[name] <= 1.0:
+            raise ValueError(f"constants.{name}={value[name]} must lie between 0 and 1")
+    return Engine(
+        id=id,
+        name=file.name,
+        summary=file.summary,
+        kernels=Kernels(**file.kernels.model_dump()),
+        **{name: value[name] for name in (*_SHARES, "overlap", "network_overlap", "chunk_tokens")},
+        **{f"{name}_s": value[f"{name}_us"] * MICRO for name in ("kernel", "host", "step", "collective")},
+        reserve_bytes=value["reserve_gb"] * GIGA,
+        constants=file.constants,
+        aliases=file.aliases,
+    )
+
+
+ENGINES: Catalog[Engine] = Catalog(ENGINE_SPECS, "engine", engine)

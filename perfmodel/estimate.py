@@ -1,0 +1,97 @@
+"""From a scenario to a report: prefill, decode, the whole generation, memory, notes and sources."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from perfmodel.memory import Memory
+from perfmodel.report import Note, Report
+from perfmodel.scenario import Scenario
+from perfmodel.setup import Setup
+from perfmodel.units import show
+from perfmodel.workload import decode, prefill
+
+
+def setup(scenario: Scenario) -> Setup:
+    """Resolve the names of a scenario."""
+    return Setup(
+        scenario.resolved_model,
+        scenario.resolved_gpu,
+        scenario.resolved_engine,
+        scenario.precision,
+        scenario.tp,
+        scenario.pp,
+        scenario.dp,
+        scenario.ep,
+        scenario.attention,
+        scenario.skew,
+    )
+
+
+def estimate(scenario: Scenario) -> Report:
+    """Estimate one scenario.
+
+    Time to first token is the prefill pass without queueing. The whole request adds the decode steps:
+    Simpson's rule over the context, exact while a step's time is linear or quadratic in it.
+    """
+    resolved = setup(scenario)
+    first = resolved.run(prefill(scenario.batch, scenario.input, scenario.prefix))
+    start, steps = float(scenario.prefix + scenario.input), scenario.output - 1
+    middle = resolved.run(decode(scenario.batch, start + scenario.output / 2.0))
+    ends = resolved.run(decode(scenario.batch, start)), resolved.run(decode(scenario.batch, start + max(0, steps - 1)))
+    mean = (ends[0].time_s + 4.0 * middle.time_s + ends[1].time_s) / 6.0
+    memory = Memory(resolved, float(scenario.batch), float(scenario.input), start + scenario.output)
+    return Report(scenario, resolved, first, middle, float(mean), memory, _notes(scenario, resolved, memory))
+
+
+cached_estimate = lru_cache(maxsize=256)(estimate)
+
+
+def _notes(scenario: Scenario, resolved: Setup, memory: Memory) -> tuple[Note, ...]:
+    return tuple((*_fit(memory), *_context(scenario), *_layout(scenario, resolved), *_types(resolved)))
+
+
+def _fit(memory: Memory) -> list[Note]:
+    chip = memory.setup.chip
+    if not memory.capacity > 0:
+        return [
+            Note("warning", "capacity", f"The memory size of {chip.name} is not published: whether it fits is unknown")
+        ]
+    if memory.fits:
+        return []
+    text = f"Does not fit: {show(memory.total, 'B')} are needed on each {chip.name}, which has {show(memory.capacity, 'B')}"
+    return [Note("error", "memory", f"{text}. Times are what it would take if it did.")]
+
+
+def _context(scenario: Scenario) -> list[Note]:
+    d = scenario.resolved_model.dimensions
+    context = scenario.prefix + scenario.input + scenario.output
+    if context <= d.max_context:
+        return []
+    text = f"prefix + in + out = {context:,} tokens is beyond the {d.max_context:,} that {scenario.resolved_model.name} was trained for"
+    return [Note("warning", "context", f"{text}: the timing holds, the answers would not")]
+
+
+def _layout(scenario: Scenario, resolved: Setup) -> list[Note]:
+    notes = []
+    d = resolved.model.dimensions
+    if scenario.tp > 1 and not resolved.chip.link_bytes_per_s > 0:
+        notes.append(Note("info", "link", f"{resolved.chip.name} has no chip-to-chip link: collectives go over PCIe"))
+    if scenario.tp > max(1, d.kv_heads) and d.kv_heads:
+        notes.append(Note("info", "tp", f"tp={scenario.tp} exceeds kv_heads={d.kv_heads}: KV heads are replicated"))
+    if scenario.tp > resolved.chip.island > 1:
+        notes.append(
+            Note(
+                "warning",
+                "tp",
+                f"tp={scenario.tp} reaches beyond the {resolved.chip.island} devices that share fast links",
+            )
+        )
+    if scenario.pp > 1:
+        notes.append(
+            Note("info", "pp", "Pipeline stages split memory, not the latency of a token; one batch in flight")
+        )
+    return notes
+
+
+def _types(resolved: Setup) -> list[Note]:
+    return [Note("info", "math", text) for text in resolved.rates.notes]

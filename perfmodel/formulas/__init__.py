@@ -1,0 +1,1 @@
+"""Pure functions: a sentence, an equation, symbols with units, validity, source, a doctest."""

@@ -1,0 +1,67 @@
+"""The same model over a grid of numbers: arrays in, arrays out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from perfmodel.estimate import setup
+from perfmodel.memory import device_bytes
+from perfmodel.scenario import Scenario
+from perfmodel.setup import Setup
+from perfmodel.workload import decode, prefill, real
+
+#: Points evaluated at once: the operators' arrays of one chunk stay in the cache of a core.
+CHUNK = 4096
+AXES = ("batch", "input", "output", "prefix")
+
+
+def sweep(scenario: Scenario, **axes: Any) -> dict[str, Any]:
+    """Evaluate a scenario over arrays of `batch`, `input`, `output` or `prefix`; arrays broadcast.
+
+    Returns times of prefill, decode step (at context input + output/2) and the whole request [s], tokens per
+    second, memory per device [B], each of the grid's shape, and the four regime shares of both passes,
+    shape (4, *grid). The request counts every decode step at its mean context.
+
+    >>> result = sweep(Scenario(), batch=[1, 8, 64])
+    >>> result["decode_step_s"].shape, result["decode_shares"].shape
+    ((3,), (4, 3))
+    """
+    resolved = setup(scenario)
+    unknown = set(axes) - set(AXES)
+    if unknown:
+        raise ValueError(f"cannot sweep {sorted(unknown)[0]!r}; arrays are allowed for {', '.join(AXES)}")
+    values = [np.asarray(real(axes.get(name, getattr(scenario, name))), dtype=np.float64) for name in AXES]
+    if any(
+        not np.all(np.isfinite(v)) or np.any(v < (0 if name == "prefix" else 1))
+        for name, v in zip(AXES, values, strict=True)
+    ):
+        raise ValueError("batch, input and output must be finite and at least 1, prefix at least 0")
+    full = np.broadcast_arrays(*values)
+    shape, flat = full[0].shape, [np.ravel(v) for v in full]
+    size = flat[0].size
+    chunks = [_chunk(resolved, *(v[i : i + CHUNK] for v in flat)) for i in range(0, size, CHUNK)]
+    return {
+        key: np.concatenate([c[key] for c in chunks], axis=-1).reshape(_shape(chunks[0][key], shape))
+        for key in chunks[0]
+    }
+
+
+def _shape(part: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (*part.shape[:-1], *shape)
+
+
+def _chunk(setup: Setup, batch: Any, input: Any, output: Any, prefix: Any) -> dict[str, Any]:
+    first = setup.run(prefill(batch, input, prefix))
+    step = setup.run(decode(batch, prefix + input + output / 2.0))
+    end_to_end = first.time_s + (output - 1.0) * step.time_s
+    return {
+        "prefill_s": first.time_s,
+        "decode_step_s": step.time_s,
+        "e2e_s": end_to_end,
+        "tokens_per_s": batch * output / end_to_end,
+        "memory_bytes": device_bytes(setup, batch, input, prefix + input + output),
+        "prefill_shares": first.shares,
+        "decode_shares": step.shares,
+    }

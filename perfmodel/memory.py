@@ -1,0 +1,150 @@
+"""Device memory: weights, KV cache, activations, runtime; what fits, the largest batch, the longest context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from perfmodel.blocks import Block, blocks, parameters
+from perfmodel.dimensions import Dimensions
+from perfmodel.ffn import MoE
+from perfmodel.formulas.types import Real
+from perfmodel.setup import Setup
+
+#: Logits are sampled in FP32.
+LOGIT_BYTES = 4.0
+#: Search limits of "how much would fit".
+MOST_BATCH, MOST_CONTEXT = 1e9, 1e9
+
+
+def weight_bytes(setup: Setup) -> float:
+    """Bytes of one copy of the weights: linear layers at their type, embeddings, head and norms wide [B]."""
+    p, precision = parameters(setup.model.dimensions), setup.precision
+    return (p.attention + p.ffn) * precision.weight_bytes + (p.embedding + p.head + p.norms) * precision.wide_bytes
+
+
+def device_weight_bytes(setup: Setup) -> float:
+    """Weights on one device: split over tensor and pipeline ranks, experts over the larger of tp and ep [B]."""
+    d, precision = setup.model.dimensions, setup.precision
+    p = parameters(d)
+    routed = sum(b.count * b.ffn.experts * b.ffn.expert_parameters for b in blocks(d) if isinstance(b.ffn, MoE))
+    linear = (p.attention + p.ffn - routed) / setup.tp + routed / max(setup.tp, setup.ep)
+    wide = (p.embedding + p.head + p.norms) / setup.tp
+    return (linear * precision.weight_bytes + wide * precision.wide_bytes) / setup.pp
+
+
+def cache_bytes(d: Dimensions, context: Real, value_bytes: float) -> Real:
+    """KV cache and recurrent state of one sequence at `context` tokens, all layers, whole model [B]."""
+    grown = sum(b.count * b.mixer.cached_values(context) for b in blocks(d) if b.mixer) * value_bytes
+    # The sparse indexer keeps an FP8 key of index_dim values per token and layer.
+    indexed = d.layers * d.index_dim * context if d.index_heads else 0.0
+    return grown + indexed + sum(b.count * b.mixer.state_bytes() for b in blocks(d) if b.mixer)
+
+
+def cache_per_token(d: Dimensions, value_bytes: float) -> float:
+    """Bytes that the first token of a sequence adds to the cache: every layer still grows [B/token]."""
+    return float(cache_bytes(d, 1.0, value_bytes) - cache_bytes(d, 0.0, value_bytes))
+
+
+def _device_cache(setup: Setup, batch: Real, context: Real) -> Real:
+    """Cache on one device: sequences over replicas, KV heads over tp as far as they go (MLA latents replicate)."""
+    d = setup.model.dimensions
+    kv_split = 1.0 if d.kv_lora else float(min(setup.tp, max(1, d.kv_heads)))
+    return np.ceil(batch / setup.dp) * cache_bytes(d, context, setup.precision.kv_bytes) / kv_split / setup.pp
+
+
+def activation_bytes(setup: Setup, batch: Real, tokens: Real, context: Real) -> Real:
+    """Largest set of live activations: residual twice, widest intermediate, unfused scores, logits [B]."""
+    d = setup.model.dimensions
+    sequences = np.ceil(batch / setup.dp)
+    at_once = np.minimum(sequences * tokens, setup.engine.chunk_tokens)
+    value = setup.precision.activation_bytes
+    live = at_once * value * (2.0 * d.hidden + max(_width(b, d) for b in blocks(d)) / setup.tp)
+    if not setup.kernels.flash and d.heads:
+        # Scores and probabilities of one layer.
+        live = live + 2.0 * at_once * context * d.heads / setup.tp * value
+    return live + sequences * d.vocab / setup.tp * LOGIT_BYTES
+
+
+def _width(block: Block, d: Dimensions) -> float:
+    mixer = (d.heads * (2 if d.output_gate else 1) + 2 * d.kv_heads) * d.head_dim
+    ffn = (3 if d.gated else 2) * d.ffn
+    experts = d.top_k * (2 * d.hidden + 3 * d.expert_ffn) if d.experts else 0
+    return float(max(mixer, ffn, experts, 2 * d.ssm_heads * d.ssm_head_dim))
+
+
+def device_bytes(setup: Setup, batch: Real, tokens: Real, context: Real) -> Real:
+    """Memory one device needs for a batch whose sequences reach `context` tokens [B]; arrays broadcast."""
+    fixed = device_weight_bytes(setup) + setup.engine.reserve_bytes
+    return fixed + _device_cache(setup, batch, context) + activation_bytes(setup, batch, tokens, context)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Memory of one scenario, per device [B]; `capacity` NaN when the chip's memory is not published."""
+
+    setup: Setup
+    batch: float
+    input: float
+    context: float
+
+    @cached_property
+    def weights(self) -> float:
+        """Weights on one device [B]."""
+        return device_weight_bytes(self.setup)
+
+    @cached_property
+    def cache(self) -> float:
+        """KV cache and state on one device at the end of the generation [B]."""
+        return float(_device_cache(self.setup, self.batch, self.context))
+
+    @cached_property
+    def activations(self) -> float:
+        """Activations and workspace on one device [B]."""
+        return float(activation_bytes(self.setup, self.batch, self.input, self.context))
+
+    @property
+    def reserve(self) -> float:
+        """What the runtime takes for itself [B]."""
+        return self.setup.engine.reserve_bytes
+
+    @property
+    def capacity(self) -> float:
+        """Memory of one device [B]."""
+        return self.setup.chip.memory_bytes
+
+    @property
+    def total(self) -> float:
+        """All of it, per device [B]."""
+        return self.weights + self.cache + self.activations + self.reserve
+
+    @property
+    def fits(self) -> bool:
+        """Whether the scenario fits; an unpublished capacity never fits."""
+        return self.total <= self.capacity
+
+    @cached_property
+    def largest_batch(self) -> int:
+        """Most sequences of this length that fit, over all replicas; 0 if not even one does."""
+        return _largest(lambda b: device_bytes(self.setup, b, self.input, self.context), self.capacity, MOST_BATCH)
+
+    @cached_property
+    def longest_context(self) -> int:
+        """Most tokens per sequence that fit at this batch (prompt grows, all cached); 0 if none."""
+        return _largest(lambda t: device_bytes(self.setup, self.batch, t, t), self.capacity, MOST_CONTEXT)
+
+
+def _largest(need: Callable[[float], Real], capacity: float, most: float) -> int:
+    """Return the largest whole number whose need fits; the need grows with the number."""
+    if not need(1.0) <= capacity:
+        return 0
+    low, high = 1.0, 2.0
+    while high < most and need(high) <= capacity:
+        low, high = high, high * 2.0
+    while high - low > 1.0:
+        middle = np.floor((low + high) / 2.0)
+        low, high = (middle, high) if need(middle) <= capacity else (low, middle)
+    return int(low)

@@ -1,0 +1,169 @@
+"""Operators: what must be done (FLOPs, bytes, launches), with no word about hardware."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+import numpy as np
+
+from perfmodel.formulas.flops import matmul_flops
+from perfmodel.formulas.types import Real
+from perfmodel.precision import Precision
+from perfmodel.workload import Workload
+
+
+class Group(StrEnum):
+    """The block an operator belongs to; one colour each on every page."""
+
+    EMBEDDING = "Embedding"
+    PROJECTIONS = "Attention projections"
+    ATTENTION = "Attention scores and values"
+    STATE = "State space"
+    FFN = "Feed-forward"
+    NORMS = "Norms and residuals"
+    HEAD = "LM head"
+    NETWORK = "Communication"
+    ENGINE = "Engine step"
+
+
+#: The kernel family an operator runs as: decides which efficiency of the engine applies.
+Kind = Literal["matmul", "attention", "elementwise", "all_reduce", "all_to_all", "send", "host"]
+#: Kinds that use the network and not the device.
+COLLECTIVES = frozenset({"all_reduce", "all_to_all", "send"})
+#: The unit that does the arithmetic: quantised linear layers, 16-bit matrix work, or vector lanes.
+Unit = Literal["linear", "wide", "vector"]
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One operator on one device, `count` times per pass. Bytes and FLOPs are those of one occurrence.
+
+    `shape`: (m, k, n) of a matrix product, (queries, context, heads, kv_heads, head_dim) of attention.
+    `network_bytes`: buffer of a collective over `ranks` devices.
+    `blocks`: thread blocks and the bytes each streams alone, for a kernel that cannot split its work further.
+    """
+
+    name: str
+    group: Group
+    kind: Kind
+    unit: Unit = "vector"
+    count: float = 1.0
+    flops: Real = 0.0
+    weight_bytes: Real = 0.0
+    activation_bytes: Real = 0.0
+    kv_bytes: Real = 0.0
+    network_bytes: Real = 0.0
+    ranks: int = 1
+    launches: Real = 1.0
+    shape: tuple[Real, ...] = ()
+    blocks: tuple[Real, ...] = ()
+
+    def repeated(self, count: float, suffix: str = "") -> Op:
+        """Return the operator with another count and a longer name."""
+        # Written out: dataclasses.replace costs eight times as much and runs for every operator of every pass.
+        return Op(
+            self.name + suffix,
+            self.group,
+            self.kind,
+            self.unit,
+            count,
+            self.flops,
+            self.weight_bytes,
+            self.activation_bytes,
+            self.kv_bytes,
+            self.network_bytes,
+            self.ranks,
+            self.launches,
+            self.shape,
+            self.blocks,
+        )
+
+    @property
+    def moved_bytes(self) -> Real:
+        """Traffic to and from main memory [B]."""
+        return self.weight_bytes + self.activation_bytes + self.kv_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """How an engine maps the mathematics to kernels. `split_kv`: FlashDecoding, work split along the context."""
+
+    flash: bool = True
+    split_kv: bool = True
+    fused_qkv: bool = True
+    fused_elementwise: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What the layers need to list their operators: workload, precision, kernels, tensor- and expert-parallel width."""
+
+    work: Workload
+    precision: Precision
+    kernels: Kernels
+    tp: int = 1
+    ep: int = 1
+    skew: float = 1.0
+
+    def matmul(
+        self,
+        name: str,
+        group: Group,
+        k: Real,
+        n: Real,
+        *,
+        rows: Real | None = None,
+        wide: bool = False,
+        launches: Real = 1,
+    ) -> Op:
+        """Return the operator that multiplies `rows` activations (default: all tokens) by a k x n weight matrix."""
+        m = self.work.tokens if rows is None else rows
+        weight = self.precision.wide_bytes if wide else self.precision.weight_bytes
+        return Op(
+            name,
+            group,
+            "matmul",
+            "wide" if wide else "linear",
+            flops=self.linear_flops(m, k, n, wide=wide),
+            weight_bytes=k * n * weight,
+            activation_bytes=m * (k + n) * self.precision.activation_bytes,
+            launches=launches,
+            shape=(m, k, n),
+        )
+
+    def linear_flops(self, m: Real, k: Real, n: Real, *, wide: bool = False) -> Real:
+        """Return the FLOPs of a product with weights: pruned channels are not computed."""
+        return matmul_flops(m, k, n) * (1.0 if wide else self.precision.kept_channels)
+
+    def elementwise(
+        self,
+        name: str,
+        group: Group,
+        values: Real,
+        *,
+        flops: Real = 0.0,
+        launches: Real = 1,
+        kv_bytes: Real = 0.0,
+        weights: Real = 0.0,
+    ) -> Op:
+        """Return an element-wise operator that moves `values` activations and reads `weights` parameters."""
+        return Op(
+            name,
+            group,
+            "elementwise",
+            flops=flops,
+            weight_bytes=weights * self.precision.wide_bytes,
+            activation_bytes=values * self.precision.activation_bytes,
+            kv_bytes=kv_bytes,
+            launches=launches,
+        )
+
+
+def stack(values: list[Real], shape: tuple[int, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Return the values as one float64 array of shape (len(values), *shape)."""
+    out = np.empty((len(values), *shape))
+    for index, value in enumerate(values):
+        out[index] = value
+    return out

@@ -1,0 +1,192 @@
+"""Report: what one scenario costs, with its notes and the sources this run used."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from perfmodel.blocks import parameters
+from perfmodel.catalog import ESTIMATE, Source
+from perfmodel.formulas.roofline import chip_seconds, request_cost
+from perfmodel.memory import Memory, cache_bytes, cache_per_token, weight_bytes
+from perfmodel.scenario import Scenario
+from perfmodel.setup import Setup
+from perfmodel.step import REGIMES, Step
+from perfmodel.units import MEGA
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something the reader must know: how grave it is, what it is about, one sentence."""
+
+    level: Literal["info", "warning", "error"]
+    about: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class UsedNumber:
+    """A number this run used: what it is, its value in the unit of its file, and its source."""
+
+    what: str
+    value: str
+    source: Source
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All results of one scenario. Times are without queueing."""
+
+    scenario: Scenario
+    setup: Setup
+    prefill: Step
+    decode: Step
+    mean_step_s: float
+    memory: Memory
+    notes: tuple[Note, ...]
+
+    @property
+    def ttft_s(self) -> float:
+        """Time to first token without queueing: the prefill pass [s]."""
+        return float(self.prefill.time_s)
+
+    @property
+    def decode_step_s(self) -> float:
+        """Time of the decode step at context input + output/2 [s]."""
+        return float(self.decode.time_s)
+
+    @property
+    def tpot_s(self) -> float:
+        """Time per output token after the first, mean over the generation [s]."""
+        return self.mean_step_s
+
+    @property
+    def e2e_s(self) -> float:
+        """Time of the whole request batch: prefill and all decode steps [s]."""
+        return self.ttft_s + (self.scenario.output - 1) * self.mean_step_s
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Output tokens per second, all sequences together, prefill included [1/s]."""
+        return self.scenario.batch * self.scenario.output / self.e2e_s
+
+    @property
+    def chip_seconds(self) -> float:
+        """Accelerator time per request [s]."""
+        return float(chip_seconds(self.scenario.n, self.e2e_s, self.scenario.batch))
+
+    @property
+    def usd_per_million_tokens(self) -> float:
+        """Cost of a million output tokens at the list price [USD]; NaN without a price."""
+        per_request = request_cost(self.chip_seconds, self.setup.chip.usd_per_hour)
+        return float(per_request / self.scenario.output * MEGA)
+
+    @property
+    def weight_bytes(self) -> float:
+        """One whole copy of the weights [B]."""
+        return weight_bytes(self.setup)
+
+    @property
+    def kv_bytes_per_token(self) -> float:
+        """KV cache that one more token adds while no window is full [B/token]."""
+        return cache_per_token(self.setup.model.dimensions, self.setup.precision.kv_bytes)
+
+    @property
+    def kv_bytes(self) -> float:
+        """KV cache of the whole batch at the end of the generation, all devices of one copy [B]."""
+        per_sequence = cache_bytes(self.setup.model.dimensions, self.memory.context, self.setup.precision.kv_bytes)
+        return float(self.scenario.batch * per_sequence)
+
+    @cached_property
+    def flops_prefill(self) -> float:
+        """FLOPs of the prefill pass, all devices together [FLOP]."""
+        return float(self.prefill.total("flops")) * self._copies
+
+    @cached_property
+    def flops_decode(self) -> float:
+        """FLOPs of the decode step, all devices together [FLOP]."""
+        return float(self.decode.total("flops")) * self._copies
+
+    @property
+    def _copies(self) -> int:
+        return self.scenario.tp * self.scenario.dp
+
+    @cached_property
+    def used(self) -> tuple[UsedNumber, ...]:
+        """Every number from outside that this run used, with its source."""
+        chip, engine, rates = self.setup.chip, self.setup.engine, self.setup.rates
+        names = [
+            f"peak.{rates.linear}",
+            f"peak.{rates.wide}",
+            f"peak.{rates.vector}",
+            "memory.bandwidth",
+            "memory.capacity",
+        ]
+        if self.scenario.tp > 1 or self.scenario.pp > 1:
+            names.append("link.bandwidth" if "link.bandwidth" in chip.sources else "link.pcie")
+        if "price.usd_per_hour" in chip.sources:
+            names.append("price.usd_per_hour")
+        rows = [_hardware_number(self.setup, name) for name in dict.fromkeys(names) if name in chip.sources]
+        model = self.setup.model
+        rows.append(
+            UsedNumber(
+                f"{model.name} dimensions", f"{len(type(model.dimensions).model_fields)} fields", model.source_of("*")
+            )
+        )
+        rows += [
+            UsedNumber(f"{model.name} {name}", str(getattr(model.dimensions, name)), source)
+            for name, source in model.sources.items()
+            if name != "*" and hasattr(model.dimensions, name)
+        ]
+        return (
+            *rows,
+            *(
+                UsedNumber(f"{engine.name}: {k}", f"{c.value:g}", Source(c.source, c.source), c.note)
+                for k, c in engine.constants.items()
+            ),
+        )
+
+    @property
+    def estimates(self) -> tuple[UsedNumber, ...]:
+        """The numbers of this run that nobody published."""
+        return tuple(row for row in self.used if row.source.key == ESTIMATE.key)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the machine form (DESIGN: the result of `batch`); NaN becomes null."""
+        p = parameters(self.setup.model.dimensions)
+        result: dict[str, Any] = {
+            name: _finite(getattr(self, name))
+            for name in (
+                "ttft_s", "tpot_s", "e2e_s", "tokens_per_s", "decode_step_s", "weight_bytes", "kv_bytes", "kv_bytes_per_token",
+                "flops_prefill", "flops_decode", "chip_seconds", "usd_per_million_tokens",
+            )
+        }  # fmt: skip
+        return result | {
+            "prefill_s": _finite(self.ttft_s),
+            "memory_bytes": _finite(self.memory.total),
+            "fits": self.memory.fits,
+            "params_total": p.total,
+            "params_active": p.active,
+            "regime_prefill": self.prefill.regime,
+            "regime_decode": self.decode.regime,
+            "shares": {
+                phase: {name: round(float(share), 6) for name, share in zip(REGIMES, step.shares, strict=True)}
+                for phase, step in (("prefill", self.prefill), ("decode", self.decode))
+            },
+            "notes": [note.text for note in self.notes],
+        }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _hardware_number(setup: Setup, path: str) -> UsedNumber:
+    table, name = path.split(".")
+    number = setup.chip.file.peak[name] if table == "peak" else getattr(getattr(setup.chip.file, table), name)
+    units = {"peak": "TFLOP/s", "memory.bandwidth": "GB/s", "memory.capacity": "GB", "price.usd_per_hour": "USD/h"}
+    unit = units.get(path) or units.get(table, "GB/s")
+    return UsedNumber(f"{setup.chip.name} {path}", f"{number.value:g} {unit}", setup.chip.sources[path], number.note)

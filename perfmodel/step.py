@@ -1,0 +1,221 @@
+"""What a pass costs on a chip: four times per operator, three ways to combine them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+
+from perfmodel.engine import Engine
+from perfmodel.formulas.collectives import all_to_all_time, point_to_point_time, ring_all_reduce_time
+from perfmodel.formulas.occupancy import streaming_time
+from perfmodel.formulas.types import Real
+from perfmodel.hardware import Accelerator
+from perfmodel.ops import COLLECTIVES, Group, Op, stack
+from perfmodel.precision import Rates
+
+Array: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+#: The four regimes, in the order of every array below.
+REGIMES = ("compute", "memory", "network", "overhead")
+
+
+@dataclass(frozen=True, slots=True)
+class Fabric:
+    """What connects the devices of a group: bandwidth of one device in one direction, start-up of a collective.
+
+    `mesh`: devices wired point to point; a smaller group uses only the links among its members. 0: switched.
+    """
+
+    bytes_per_s: float
+    latency_s: float
+    mesh: int = 0
+
+    def usable(self, ranks: int) -> float:
+        """Bandwidth of one device within a group of this size [B/s]."""
+        if self.mesh <= ranks or ranks <= 1:
+            return self.bytes_per_s
+        return self.bytes_per_s * (ranks - 1) / (self.mesh - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOp:
+    """One operator, all its occurrences in the pass, in seconds. The four parts add up to `time_s`."""
+
+    op: Op
+    compute_s: float
+    memory_s: float
+    network_s: float
+    overhead_s: float
+    time_s: float
+    bound: str
+
+    @property
+    def flops(self) -> float:
+        """FLOPs of all occurrences."""
+        return float(self.op.flops * self.op.count)
+
+    @property
+    def moved_bytes(self) -> float:
+        """Main-memory traffic of all occurrences [B]."""
+        return float(self.op.moved_bytes * self.op.count)
+
+    @property
+    def intensity(self) -> float:
+        """Arithmetic intensity [FLOP/B]; NaN without traffic."""
+        return self.flops / self.moved_bytes if self.moved_bytes else float("nan")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One pass over the operators: arrays of shape (operators, *grid), counts already multiplied in.
+
+    `needs_s[r]`: time resource r needs on its own (compute, memory, network, overhead).
+    `parts_s[r]`: what of the realistic time is charged to r; the four parts of an operator add up to its time.
+    """
+
+    ops: tuple[Op, ...]
+    needs_s: Array
+    parts_s: Array
+    host_s: Array
+    idle_s: Array
+
+    @cached_property
+    def op_time_s(self) -> Array:
+        """Realistic time of each operator [s], shape (operators, *grid)."""
+        return np.asarray(self.parts_s.sum(axis=0))
+
+    @cached_property
+    def time_s(self) -> Real:
+        """Realistic time of the pass [s], shape of the grid."""
+        return self.op_time_s.sum(axis=0)[()]
+
+    @cached_property
+    def sequential_s(self) -> Real:
+        """Upper bound: nothing overlaps, every need is paid one after another [s]."""
+        return (self.needs_s.sum(axis=(0, 1)) + self.host_s.sum(axis=0))[()]
+
+    @cached_property
+    def overlapped_s(self) -> Real:
+        """Lower bound: within an operator all needs overlap, and the host runs ahead [s]."""
+        return np.maximum(self.needs_s.max(axis=0).sum(axis=0), self.host_s.sum(axis=0))[()]
+
+    @cached_property
+    def roofline_s(self) -> Real:
+        """Time of the pure roofline: the larger of compute and memory per operator, no overhead, no network [s]."""
+        return self.needs_s[:2].max(axis=0).sum(axis=0)[()]
+
+    @cached_property
+    def totals_s(self) -> Array:
+        """What each resource needs over the whole pass [s], shape (4, *grid)."""
+        return np.asarray(self.needs_s.sum(axis=1))
+
+    @cached_property
+    def shares(self) -> Array:
+        """Share of the realistic time charged to each regime, shape (4, *grid); adds up to one."""
+        return np.asarray(self.parts_s.sum(axis=1) / self.time_s)
+
+    @cached_property
+    def regime(self) -> str:
+        """The regime with the largest share (scalar passes)."""
+        return REGIMES[int(np.argmax(self.shares))]
+
+    @cached_property
+    def idle_share(self) -> Real:
+        """Share of the time in which the device waits for the host."""
+        return (self.idle_s / self.time_s)[()]
+
+    def total(self, field: str) -> Real:
+        """Return the sum of one `Op` field over all operators and occurrences."""
+        return sum(getattr(op, field) * op.count for op in self.ops)
+
+    @cached_property
+    def timed(self) -> tuple[TimedOp, ...]:
+        """Every operator with its times (scalar passes), in order of execution."""
+        rows = zip(self.ops, self.needs_s.T.tolist(), self.op_time_s.tolist(), self.parts_s.T.tolist(), strict=True)
+        return tuple(
+            TimedOp(op, needs[0], needs[1], needs[2], parts[3], time, REGIMES[int(np.argmax(parts))])
+            for op, needs, time, parts in rows
+        )
+
+
+def price(
+    ops: tuple[Op, ...], shape: tuple[int, ...], chip: Accelerator, engine: Engine, rates: Rates, fabric: Fabric
+) -> Step:
+    """Price operators on one chip: compute, memory, network and overhead, then combine them.
+
+    $$ t_i = \\max(c,m) + (1-\\omega)\\min(c,m) + t_{\\text{fixed}}, \\quad T = \\max\\bigl(\\textstyle\\sum t_i, \\sum h_i\\bigr) $$
+
+    with c and m at the engine's efficiencies, omega the overlap, h the host time of the launches: the host
+    queues kernels ahead, so launches cost only what the device has to wait for them.
+    Source: article_cases S1-S5. Validity: kernels of one device, one stream.
+    """
+    if engine.step_s:
+        ops = (*ops, Op("engine_step", Group.ENGINE, "host", launches=0.0))
+    column = (len(ops),) + (1,) * len(shape)
+    count = np.array([op.count for op in ops]).reshape(column)
+    peak = np.array([_achieved(op, engine, rates) for op in ops]).reshape(column)
+    needs = np.empty((4, len(ops), *shape))
+    needs[0] = stack([op.flops for op in ops], shape) * (count / peak)
+    needs[1] = stack([op.moved_bytes for op in ops], shape)
+    needs[1] *= count / (chip.memory_bytes_per_s * engine.memory_efficiency)
+    _limit_by_occupancy(needs, ops, chip)
+    needs[2] = stack([_network_s(op, engine, fabric) for op in ops], shape) * count
+    launches = stack([op.launches for op in ops], shape) * count
+    # A kernel costs its fixed time on the device; a collective's start-up is in its latency.
+    per_launch = np.array([engine.kernel_s * (op.kind not in COLLECTIVES) for op in ops]).reshape(column)
+    needs[3] = launches * per_launch
+    if engine.step_s:
+        needs[3, -1] = engine.step_s
+    return _combine(ops, needs, launches * engine.host_s, engine)
+
+
+def _achieved(op: Op, engine: Engine, rates: Rates) -> float:
+    efficiency = engine.attention_efficiency if op.kind == "attention" else engine.linear_efficiency
+    if op.unit == "linear" and rates.dequantised:
+        efficiency *= engine.dequant_efficiency
+    return rates.flops[op.unit] * efficiency
+
+
+def _limit_by_occupancy(needs: Array, ops: tuple[Op, ...], chip: Accelerator) -> None:
+    """Raise the memory time of kernels whose few blocks cannot use the whole bandwidth."""
+    if not chip.sms > 0:
+        return
+    for index, op in enumerate(ops):
+        if op.blocks:
+            streaming = op.count * streaming_time(op.blocks[0], op.blocks[1], chip.sms, chip.memory_bytes_per_s)
+            needs[1, index] = np.maximum(needs[1, index], streaming)
+
+
+def _network_s(op: Op, engine: Engine, fabric: Fabric) -> Real:
+    if op.ranks <= 1 or op.kind not in COLLECTIVES:
+        return 0.0
+    # An operator may stand for several collectives of the same size, one after another.
+    latency = (engine.collective_s or fabric.latency_s) * op.launches
+    bandwidth = fabric.usable(op.ranks) * engine.network_efficiency
+    if op.kind == "send":
+        return point_to_point_time(op.network_bytes, bandwidth, latency)
+    cost = all_to_all_time if op.kind == "all_to_all" else ring_all_reduce_time
+    return cost(op.network_bytes, op.ranks, bandwidth, latency)
+
+
+def _combine(ops: tuple[Op, ...], needs: Array, host: Array, engine: Engine) -> Step:
+    compute, memory, network, fixed = needs
+    shown, net_shown = 1.0 - engine.overlap, 1.0 - engine.network_overlap
+    parts = np.empty_like(needs)
+    leads = compute >= memory
+    parts[0] = np.where(leads, compute, shown * compute)
+    parts[1] = np.where(leads, shown * memory, memory)
+    parts[2] = network
+    if network.any():
+        leads = parts[0] + parts[1] >= network
+        parts[:2] *= np.where(leads, 1.0, net_shown)
+        parts[2] = np.where(leads, net_shown * network, network)
+    parts[3] = fixed
+    host_total = host.sum(axis=0)
+    idle = np.maximum(host_total - parts.sum(axis=(0, 1)), 0.0)
+    if idle.any():
+        parts[3] += idle * host / host_total
+    return Step(ops, needs, parts, host, idle)

@@ -1,0 +1,43 @@
+"""A report as plain text for the terminal."""
+
+from __future__ import annotations
+
+from perfmodel.advice import verdict
+from perfmodel.report import Report
+from perfmodel.step import REGIMES, Step
+from perfmodel.units import count, show
+from perfmodel.blocks import parameters
+
+
+def report_text(report: Report) -> str:
+    """Return the verdict, the headline numbers, the largest operators and the notes, one fact a line."""
+    s, p = report.scenario, parameters(report.setup.model.dimensions)
+    title = f"{report.setup.model.name} on {s.n} x {report.setup.chip.name}, {report.setup.engine.name}"
+    rows = [
+        ("Time to first token (no queue)", show(report.ttft_s, "s")),
+        ("Time per output token", show(report.tpot_s, "s")),
+        ("Whole request", show(report.e2e_s, "s")),
+        ("Output tokens per second", show(report.tokens_per_s)),
+        ("Parameters (active)", f"{count(p.total)} ({count(p.active)})"),
+        ("Weights, one copy", show(report.weight_bytes, "B")),
+        ("KV cache per token", show(report.kv_bytes_per_token, "B")),
+        ("Memory per device", f"{show(report.memory.total, 'B')} of {show(report.memory.capacity, 'B')}"),
+    ]
+    lines = [title, verdict(report).sentence, "", *(f"{name:32}{value}" for name, value in rows), ""]
+    for name, step in (("Prefill", report.prefill), ("Decode step", report.decode)):
+        lines += [_shares(name, step), *_largest(step), ""]
+    lines += [f"{note.level}: {note.text}" for note in report.notes]
+    return "\n".join(lines).rstrip()
+
+
+def _shares(name: str, step: Step) -> str:
+    parts = ", ".join(f"{regime} {share:.0%}" for regime, share in zip(REGIMES, step.shares, strict=True) if share >= 0.005)
+    return f"{name}: {show(float(step.time_s), 's')} ({parts})"
+
+
+def _largest(step: Step, most: int = 5) -> list[str]:
+    ranked = sorted(step.timed, key=lambda timed: -timed.time_s)[:most]
+    total = float(step.time_s)
+    return [
+        f"  {t.op.name:24}{show(t.time_s, 's'):>10} {t.time_s / total:6.1%}  {t.bound:9} {show(t.intensity)} FLOP/B" for t in ranked
+    ]

@@ -1,0 +1,58 @@
+"""One pass over a batch: prefill, decode, or any chunk between, in one record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from perfmodel.formulas.types import Real
+
+
+def real(value: Any) -> Real:
+    """Return a scalar as float and anything else as a float64 array: no integer product can wrap.
+
+    >>> real(3), real([1, 2]).dtype
+    (3.0, dtype('float64'))
+    """
+    return float(value) if np.isscalar(value) or np.ndim(value) == 0 else np.asarray(value, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """`batch` sequences, each with `new` tokens to compute behind `past` cached ones.
+
+    `logits`: rows per sequence that the LM head computes (1: only the last token).
+    Arrays broadcast: batch (B,1) and past (1,C) give results of shape (B,C).
+    """
+
+    batch: Real
+    new: Real
+    past: Real
+    logits: Real = 1.0
+
+    @property
+    def tokens(self) -> Real:
+        """Tokens computed in this pass, all sequences together."""
+        return self.batch * self.new
+
+    @property
+    def context(self) -> Real:
+        """Tokens of one sequence after this pass."""
+        return self.past + self.new
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of every result."""
+        return np.broadcast_shapes(*(np.shape(v) for v in (self.batch, self.new, self.past)))
+
+
+def prefill(batch: Any, new: Any, past: Any = 0) -> Workload:
+    """Return the pass that reads a prompt of `new` tokens, behind a cached prefix of `past` tokens."""
+    return Workload(real(batch), real(new), real(past))
+
+
+def decode(batch: Any, past: Any) -> Workload:
+    """Return the pass that produces one token per sequence behind `past` cached ones."""
+    return Workload(real(batch), 1.0, real(past))

@@ -1,0 +1,285 @@
+"""The house keeps its shape: who may import whom, how long things get, what must never be committed.
+
+To add a module to perfmodel, put its name into LAYERS; nothing else here needs to change.
+"""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+#: From the ground up. A module, or a package with all that is in it, imports from its own layer and from those above it
+#: in this table; never from those below.
+LAYERS = (
+    "units catalog",
+    "formulas",
+    "dimensions model hardware precision workload engine ops attention ffn ssm mlp convnet blocks transformer",
+    "parallel step",
+    "scenario codec",
+    "estimate memory sweep",
+    "report advice cost explain",
+    "figures",
+    "__init__ __main__ batch",
+)
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
+
+FILE_LINES, BODY_LINES = 400, 60
+SCALES = {1e6, 1e9, 1e12, 1e15, 1e-6, 1e-9, 2**20, 2**30, 2**40}
+#: Written so that this file does not find itself.
+MACHINE_PATHS = re.compile(r"/wor[k]/|/roo[t]/|/far[m]/|/hom[e]/\w|/tm[p]/bash")
+INJECTION = re.compile(r"unsafe_allow_|components\.v1|<style|<script|time\.sleep")
+
+
+def tracked() -> list[Path]:
+    """Every file that is committed or would be; without git, every file outside hidden folders."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        names = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout.split("\0")
+    except (OSError, subprocess.CalledProcessError):
+        hidden = re.compile(r"(^|/)\.(?!ci/|streamlit/)|__pycache__")
+        names = [path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*")]
+        names = [name for name in names if not hidden.search(name)]
+    return sorted(ROOT / name for name in names if name and (ROOT / name).is_file())
+
+
+def python_files(*places: str) -> list[Path]:
+    """The tracked .py files at or below the given places; all of them when none is given."""
+    files = [path for path in tracked() if path.suffix == ".py"]
+    roots = [ROOT / place for place in places] or [ROOT]
+    return [path for path in files if any(path.is_relative_to(root) for root in roots)]
+
+
+def tree(path: Path) -> ast.Module:
+    """The file's syntax tree."""
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def shown(path: Path) -> str:
+    """The path as a reader of a failure wants it."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def module(path: Path) -> str:
+    """perfmodel/figures/theme.py -> perfmodel.figures.theme; a package is its __init__."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The dotted names that a file imports anywhere in it, `from a import b` as a.b, relative ones resolved."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = module(path).split(".")[: -node.level] if node.level else []
+            base = ".".join([*package, *([node.module] if node.module else [])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def imported_modules(path: Path) -> set[str]:
+    """The modules of perfmodel that a file imports: the longest part of each name that is a file."""
+    found = set()
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "perfmodel":
+            found.add(next(m for size in range(len(parts), 0, -1) if (m := existing(parts[:size]))))
+    return found
+
+
+def existing(parts: list[str]) -> str | None:
+    """The module that the dotted name stands for, if there is one."""
+    place = ROOT.joinpath(*parts)
+    if place.with_suffix(".py").is_file():
+        return ".".join(parts)
+    return ".".join([*parts, "__init__"]) if (place / "__init__.py").is_file() else None
+
+
+def level(name: str) -> int:
+    """The layer of a module of perfmodel, which is that of its first name below perfmodel."""
+    first = name.split(".")[1]
+    if first not in LEVEL:
+        pytest.fail(f"{name} belongs to no layer: add '{first}' to LAYERS in {shown(Path(__file__))}", pytrace=False)
+    return LEVEL[first]
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Every function and method in the file."""
+    return (node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """The lines from the first statement after the docstring to the last."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return function.end_lineno - body[0].lineno + 1 if body else 0
+
+
+def value(node: ast.AST) -> float | None:
+    """The number that a literal or a power of literals stands for."""
+    match node:
+        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
+            return number
+        case ast.BinOp(left=ast.Constant(value=int() as base), op=ast.Pow(), right=ast.Constant(value=int() as power)):
+            return base**power
+    return None
+
+
+def test_every_module_has_a_layer() -> None:
+    """Each module of perfmodel stands in LAYERS, once."""
+    names = " ".join(LAYERS).split()
+    assert len(names) == len(set(names)), "a name stands in two layers"
+    for path in python_files("perfmodel"):
+        level(module(path))
+
+
+def test_imports_go_down() -> None:
+    """A lower layer of perfmodel never imports a higher one."""
+    wrong = [
+        f"{shown(path)} (layer {level(module(path))}) imports {name} (layer {level(name)})"
+        for path in python_files("perfmodel")
+        for name in sorted(imported_modules(path))
+        if level(name) > level(module(path))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_import_cycles() -> None:
+    """The modules of perfmodel can be read in some order, each after all that it imports."""
+    graph = {module(path): imported_modules(path) - {module(path)} for path in python_files("perfmodel")}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail("import cycle: " + " -> ".join(error.args[1]), pytrace=False)
+
+
+def test_only_pages_know_streamlit() -> None:
+    """Outside the tests, only app.py and pages/ import streamlit."""
+    allowed = {*python_files("app.py", "pages", "tests")}
+    wrong = [
+        f"{shown(path)} imports {name}"
+        for path in python_files()
+        if path not in allowed
+        for name in imports(path)
+        if name.split(".")[0] == "streamlit"
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_only_figures_know_plotly() -> None:
+    """Outside the tests, only perfmodel/figures/ imports plotly."""
+    allowed = {*python_files("perfmodel/figures", "tests")}
+    wrong = [
+        f"{shown(path)} imports {name}"
+        for path in python_files()
+        if path not in allowed
+        for name in imports(path)
+        if name.split(".")[0] == "plotly"
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_package_loads_without_the_page() -> None:
+    """`import perfmodel` loads neither streamlit nor plotly, whatever route an import takes."""
+    code = "import sys, perfmodel; print(*sorted({'streamlit', 'plotly'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stdout + done.stderr
+
+
+def test_files_are_short() -> None:
+    """A file is one noun: at most 400 lines."""
+    lengths = {path: len(path.read_text().splitlines()) for path in python_files("perfmodel", "pages", "app.py")}
+    long = [f"{shown(path)}: {lines} lines" for path, lines in lengths.items() if lines > FILE_LINES]
+    assert not long, "\n".join(long)
+
+
+def test_functions_are_short() -> None:
+    """A body fits the eye: at most 60 lines, the docstring not counted."""
+    long = [
+        f"{shown(path)}:{function.lineno} {function.name}: {body_lines(function)} lines"
+        for path in python_files("perfmodel", "pages", "app.py")
+        for function in functions(path)
+        if body_lines(function) > BODY_LINES
+    ]
+    assert not long, "\n".join(long)
+
+
+def test_formulas_are_documented() -> None:
+    """Every public function in perfmodel/formulas has a docstring."""
+    bare = [
+        f"{shown(path)}:{function.lineno} {function.name}"
+        for path in python_files("perfmodel/formulas")
+        for function in functions(path)
+        if not function.name.startswith("_") and not ast.get_docstring(function)
+    ]
+    assert not bare, "\n".join(bare)
+
+
+def test_tests_state_their_law() -> None:
+    """Every test has a docstring: the law that it proves."""
+    bare = [
+        f"{shown(path)}:{function.lineno} {function.name}"
+        for path in python_files("tests")
+        for function in functions(path)
+        if function.name.startswith("test") and not ast.get_docstring(function)
+    ]
+    assert not bare, "\n".join(bare)
+
+
+def test_scales_live_in_units() -> None:
+    """Only perfmodel/units.py multiplies or divides by 1e9, 1e12, 2**30 and their kin."""
+    wrong = [
+        f"{shown(path)}:{node.lineno} {ast.unparse(node)}"
+        for path in python_files("perfmodel", "pages", "app.py")
+        if path != ROOT / "perfmodel" / "units.py"
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div)
+        if {value(node.left), value(node.right)} & SCALES
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_pages_inject_nothing() -> None:
+    """Pages bring no CSS or JavaScript of their own, and never sleep."""
+    wrong = [
+        f"{shown(path)}:{number} {line.strip()}"
+        for path in python_files("pages", "app.py")
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if INJECTION.search(line)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_machine_paths() -> None:
+    """No committed file names a place on one machine."""
+    wrong = [
+        f"{shown(path)}:{number} {line.strip()[:160]}"
+        for path in tracked()
+        if b"\0" not in path.read_bytes()
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), start=1)
+        if MACHINE_PATHS.search(line)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_collection_after_each_rerun() -> None:
+    """runner.postScriptGC stays off: Streamlit's default makes a rerun five times dearer."""
+    settings = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
+    assert settings["runner"]["postScriptGC"] is False
+
+
+def test_settings_are_known() -> None:
+    """Streamlit ignores a setting that it does not know, so each one in .streamlit/config.toml must be known to it."""
+    from streamlit import config
+
+    def keys(table: dict[str, object], prefix: str = "") -> Iterator[str]:
+        for key, entry in table.items():
+            yield from keys(entry, f"{prefix}{key}.") if isinstance(entry, dict) else [prefix + key]
+
+    written = set(keys(tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())))
+    assert written <= set(config.get_config_options())
