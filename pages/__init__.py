@@ -10,24 +10,251 @@ Nothing has to be registered anywhere else. Files whose name starts with an unde
     page = frame("Roofline", "Which operators are limited by what?")
     phase = page.choice("phase", "Phase", ("decode", "prefill"), "decode")    # travels in the link as phase=decode
     page.metric_row([("Time to first token", show(page.report.ttft_s, "s"), "no queueing")])
-    chosen = page.show(roofline.figure(page.report), key="roofline", describe=roofline.describe(page.report), on_select=True)
-    page.cards(explain.time_cards(page.report))
+    page.show(roofline.figure(page.report), "roofline", describe=roofline.describe(page.report), on_select="op")
+    page.cards(operators.cards(page.report, point))
 
 What a page may use of `page`:
 
 - `page.scenario`, `page.report`: the frozen inputs and the cached estimate of this run.
 - `page.choice(key, label, options, default, *, labels=None, help="")`: a secondary control (segmented, or a select box
-  from six options on). `key` is its name in the link and must be a literal; `labels` maps an option to what is shown.
-  Options are short strings or whole numbers.
-- `page.metric_row(rows)`: headline numbers; a row is (label, text) or (label, text, help). Texts come from `units.show`.
+  from six options on). `key` is its name in the link and must be a literal (or an f-string with one digit); write
+  `default` as a literal or a constant of the file, so that the first link of the page carries it already. `labels` maps
+  an option to what is shown. Options are short strings or whole numbers.
+- `page.metric_row(rows)`: headline numbers; a row is (label, text) or (label, text, help), texts from `units.show`.
 - `page.show(figure, key, *, height=None, describe="", on_select=False)`: a figure given as a plain dict
   {"data": [...], "layout": {...}} with a sentence below it for those who do not see it. With `on_select=True` it
-  returns the customdata of the clicked point, or None.
+  returns the customdata of the clicked point, or None; `on_select="op"` makes a click choose its customdata in the
+  secondary control `op` (which keyboards reach too).
 - `page.table(rows, key)`: a table from a list of dicts (column -> text or number).
 - `page.cards(cards, *, open_first=False)`: formula cards of `perfmodel.explain`, one expander each. A card has the
-  attributes `title`, `latex`, `substituted`, `value`, `unit`, `source`, `confidence` (texts; absent ones are left out).
+  attributes or keys title, latex, substituted, value, unit, source, confidence (texts; absent ones are left out).
+- `page.fold(title, key)`: an expander whose content is made only when open: `if fold := page.fold(...): with fold:`.
 - `page.notice(text, level="warning")`: a message at the top of the page, level info, warning or error.
 
 Everything else is plain Streamlit below the frame. Rules of the link: on a rerun of the same page, after an edit or
-with the link that we wrote, the widgets hold the truth; otherwise the link if there is one; otherwise the last scenario.
+with the link that we wrote, the widgets hold the truth; otherwise the link if there is one; otherwise the last
+scenario.
 """
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import streamlit as st
+
+from pages.parts import share, sidebar, state
+from perfmodel import Report, Scenario, cached_estimate
+from perfmodel.advice import verdict
+from perfmodel.figures.theme import drawn
+from perfmodel.units import count
+
+#: From so many options on, a secondary control is a select box.
+_MANY = 6
+_CONFIG = {
+    "displaylogo": False,
+    "modeBarButtonsToRemove": ["zoomIn2d", "zoomOut2d", "autoScale2d", "lasso2d", "select2d"],
+}
+_MARKUP = re.compile(r"([\\\\`*_{}\[\]()#+\-.!|<>$:~&])")
+_BOXES = {"info": st.info, "warning": st.warning, "error": st.error}
+
+
+def frame(name: str, question: str) -> Page:
+    """Draw what every page has in common and return the page; `name` is the page's name as its link shows it."""
+    st.set_page_config(page_title=f"{name} · perfmodel", layout="wide")
+    now = state.begin(name)
+    sidebar.draw(now.scenario)
+    report = cached_estimate(now.scenario)
+    with st.container(gap="xsmall"):
+        share.page_links(now)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.header(question, anchor=False, width="stretch")
+            share.button(now)
+        st.subheader(sentence(now.scenario), anchor=False)
+        st.caption(summary(now.scenario))
+        messages = st.container(gap="xsmall")
+    page = Page(name, now.scenario, report, messages)
+    for text in now.problems:
+        page.notice(f"{text}. What you typed stays; the page shows the last scenario that fits.", "error")
+    for text in now.notices:
+        page.notice(text)
+    _notes(page)
+    return page
+
+
+@lru_cache(maxsize=256)
+def sentence(scenario: Scenario) -> str:
+    """Return the verdict on a scenario, in one sentence."""
+    return verdict(cached_estimate(scenario)).sentence
+
+
+@lru_cache(maxsize=256)
+def summary(scenario: Scenario) -> str:
+    """Return who computes what on what, in one line."""
+    s, setup = scenario, cached_estimate(scenario).setup
+    prefix = f"{count(s.prefix)} cached + " if s.prefix else ""
+    layout = [
+        f"{key} {value}"
+        for key, value in (("tensor", s.tp), ("pipeline", s.pp), ("data", s.dp), ("expert", s.ep))
+        if value > 1
+    ]
+    parts = [
+        plain(setup.model.name),
+        f"{s.weights} weights, {s.kv} KV cache",
+        f"{s.n:,} × {setup.chip.name}" + (f" ({', '.join(layout)} parallel)" if layout else ""),
+        setup.engine.name,
+        f"batch {s.batch:,} × ({prefix}{count(s.input)} in + {count(s.output)} out) tokens",
+    ]
+    return " · ".join(parts)
+
+
+def _notes(page: Page) -> None:
+    """Show the report's errors and warnings above everything, its remarks as small print."""
+    for note in page.report.notes:
+        if note.level != "info":
+            page.notice(note.text, note.level)
+    remarks = [note.text for note in page.report.notes if note.level == "info"]
+    if remarks:
+        page.messages.caption("Note: " + ". ".join(remarks) + ".")
+
+
+@dataclass(frozen=True)
+class Page:
+    """One run of one page: the scenario, its report, and the ways to show things."""
+
+    name: str
+    scenario: Scenario
+    report: Report
+    messages: Any
+
+    def notice(self, text: str, level: str = "warning") -> None:
+        """Show a message at the top of the page; level info, warning or error."""
+        with self.messages:
+            _BOXES[level](plain(text))
+
+    def choice(
+        self,
+        key: str,
+        label: str,
+        options: Sequence[str | int],
+        default: str | int,
+        *,
+        labels: Mapping[Any, str] | None = None,
+        help: str = "",
+    ) -> Any:
+        """Draw a secondary control and return the option chosen; it travels in the link as `key`."""
+        by_text = {str(option): option for option in options}
+        value, wrong = state.view(self.name, key, list(by_text), str(default))
+        if wrong:
+            self.notice(f"{key}={wrong!r} is not one of {', '.join(by_text)}; using {default}")
+        texts, widget, few = list(by_text), f"v.{self.name}.{key}", len(by_text) < _MANY
+        named = {text: (labels or {}).get(option, text) for text, option in by_text.items()}
+        held = state.hold(widget, value, "default") if few else state.hold(widget, value, "index", texts.index(value))
+        common: dict[str, Any] = {"on_change": _chosen, "args": (self.name, key, widget), "help": help or None} | held
+        if few:
+            st.segmented_control(label, texts, format_func=named.__getitem__, required=True, **common)
+        else:
+            st.selectbox(label, texts, format_func=named.__getitem__, **common)
+        return by_text[value]
+
+    def metric_row(self, rows: Iterable[Sequence[str]]) -> None:
+        """Show headline numbers; a row is (label, text) or (label, text, help)."""
+        with st.container(horizontal=True, gap="small"):
+            for label, text, *more in rows:
+                st.metric(label, text, help=more[0] if more else None, width="content")
+
+    def show(
+        self,
+        figure: dict[str, Any],
+        key: str,
+        *,
+        height: int | None = None,
+        describe: str = "",
+        on_select: bool | str = False,
+    ) -> Any:
+        """Draw a figure given as a plain dict, with a sentence for those who do not see it.
+
+        With `on_select=True` return the customdata of the clicked point, or None; `on_select="op"` makes a click choose
+        that customdata in the secondary control `op` instead.
+        """
+        figure["layout"].setdefault("uirevision", key)
+        if height:
+            figure["layout"]["height"] = height
+        widget = f"f.{self.name}.{key}"
+        common: dict[str, Any] = {"key": widget, "theme": "streamlit", "config": _CONFIG, "alt": describe or None}
+        found = None
+        if on_select:
+            callback = state.touch if on_select is True else lambda: _picked(self.name, on_select, widget)
+            found = clicked(st.plotly_chart(drawn(figure), on_select=callback, selection_mode="points", **common))
+        else:
+            st.plotly_chart(drawn(figure), **common)
+        if describe:
+            st.caption(plain(describe))
+        return found
+
+    def table(self, rows: Sequence[Mapping[str, Any]], key: str) -> None:
+        """Show a table from a list of dicts, column -> text or number."""
+        columns = {name: [row.get(name, "") for row in rows] for name in (rows[0] if rows else ())}
+        st.dataframe(columns, key=f"t.{self.name}.{key}", hide_index=True, width="stretch")
+
+    def fold(self, title: str, key: str) -> Any:
+        """Draw an expander; return its container when it is open, else None: what is folded costs nothing."""
+        box = st.expander(title, key=f"fold.{self.name}.{key}", on_change=state.touch)
+        return box if box.open else None
+
+    def cards(self, cards: Iterable[Any], *, open_first: bool = False) -> None:
+        """Draw formula cards, one expander each: formula, substituted values, unit, source, confidence."""
+        for index, card in enumerate(cards):
+            with st.expander(_heading(card), expanded=open_first and index == 0):
+                _card(card)
+
+
+def plain(text: str) -> str:
+    """Return text that came from outside so that Markdown shows it as it is: no links, markup, formulas or icons."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return _MARKUP.sub(r"\\\1", printable)
+
+
+def clicked(selection: Any) -> Any:
+    """Return the customdata of the first selected point of a figure, or None."""
+    points = selection["selection"]["points"] if selection else []
+    data = points[0].get("customdata") if points else None
+    return data[0] if isinstance(data, list | tuple) and len(data) == 1 else data
+
+
+def _picked(page: str, key: str, widget: str) -> None:
+    found = clicked(st.session_state.get(widget))
+    if found is not None:
+        state.set_view(page, key, str(found[0] if isinstance(found, list | tuple) else found))
+    state.touch()
+
+
+def _chosen(page: str, key: str, widget: str) -> None:
+    state.set_view(page, key, str(st.session_state[widget]))
+    state.touch()
+
+
+def _heading(card: Any) -> str:
+    value = _text(card, "value")
+    return f"**{plain(_text(card, 'title'))}**" + (
+        f" = {plain(value)} {plain(_text(card, 'unit'))}".rstrip() if value else ""
+    )
+
+
+def _text(card: Any, name: str) -> str:
+    found = card.get(name) if isinstance(card, Mapping) else getattr(card, name, None)
+    return "" if found is None else str(found)
+
+
+def _card(card: Any) -> None:
+    if _text(card, "latex"):
+        st.latex(_text(card, "latex"))
+    if _text(card, "substituted"):
+        st.markdown(plain(_text(card, "substituted")))
+    facts = (
+        f"{name.capitalize()}: {plain(_text(card, name))}" for name in ("source", "confidence") if _text(card, name)
+    )
+    st.caption("  \n".join(facts))

@@ -1,4 +1,4 @@
-"""The command line: `python -m perfmodel estimate|batch|models|gpus|engines`."""
+"""The command line: `python -m perfmodel estimate|batch|kernels|import|models|gpus|engines`."""
 
 from __future__ import annotations
 
@@ -7,20 +7,27 @@ import io
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TextIO
+from urllib.parse import urlencode
 
 from perfmodel.catalog import Catalog
 from perfmodel.codec import ROW_FIELDS, from_query, from_row
 from perfmodel.engine import ENGINES
 from perfmodel.estimate import estimate
 from perfmodel.hardware import ACCELERATORS
+from perfmodel.importer import import_config, import_text_report
+from perfmodel.importers.text import decoded
+from perfmodel.kernels import kernel
 from perfmodel.model import MODELS
-from perfmodel.scenario import Scenario, field_keys
+from perfmodel.scenario import CUSTOM, Scenario, field_keys
 from perfmodel.text import report_text
 
 #: A JSON line longer than this is refused unread.
 MAX_LINE_CHARS = 1_000_000
+#: What a row is answered with.
+Answer = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,10 +52,19 @@ def _parser() -> argparse.ArgumentParser:
     for row, field in ROW_FIELDS.items():
         unit = f" [{keys[field].unit}]" if keys[field].unit else ""
         default = Scenario.model_fields[field].default
-        one.add_argument(f"--{row.replace('_', '-')}", dest=row, metavar="X", help=f"{keys[field].help}{unit}; default {default}")
+        one.add_argument(
+            f"--{row.replace('_', '-')}", dest=row, metavar="X", help=f"{keys[field].help}{unit}; default {default}"
+        )
     one.set_defaults(run=_estimate)
     rows = commands.add_parser("batch", help="one JSON scenario a line in, one JSON result a line out")
-    rows.set_defaults(run=_batch)
+    rows.set_defaults(run=_batch, answer=_scenario)
+    single = commands.add_parser("kernels", help="one JSON kernel a line in, its time and bound a line out")
+    single.set_defaults(run=_batch, answer=kernel)
+    config = commands.add_parser(
+        "import", help="read a Hugging Face config.json: what was understood, assumed, ignored"
+    )
+    config.add_argument("file", help="path of the file, or - for standard input")
+    config.set_defaults(run=_import)
     for name, catalog in (("models", MODELS), ("gpus", ACCELERATORS), ("engines", ENGINES)):
         listing = commands.add_parser(name, help=f"list the known {name}")
         listing.set_defaults(run=_list, catalog=catalog)
@@ -58,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
 def _estimate(options: argparse.Namespace) -> int:
     given = {row: getattr(options, row) for row in ROW_FIELDS if getattr(options, row) is not None}
     if options.link and given:
-        raise ValueError(f"--link holds the whole scenario: leave out --{next(iter(given)).replace('_', '-')}, or change the link")
+        raise ValueError(
+            f"--link holds the whole scenario: leave out --{next(iter(given)).replace('_', '-')}, or change the link"
+        )
     if options.link:
         scenario, notices = from_query(_query(options.link))
         for notice in notices:
@@ -87,25 +105,37 @@ def _value(row: str, text: str) -> Any:
         return text
 
 
+def _scenario(row: dict[str, Any]) -> dict[str, Any]:
+    return estimate(from_row(row)).to_dict()
+
+
 def _batch(options: argparse.Namespace) -> int:
     if isinstance(sys.stdin, io.TextIOWrapper):
         # Bytes that are not UTF-8 spoil their own line, not the stream; a byte order mark is no part of the first row.
         sys.stdin.reconfigure(encoding="utf-8-sig", errors="replace")
-    for result in results(sys.stdin):
-        print(json.dumps(result, allow_nan=False))
+    for result in results(sys.stdin, options.answer):
+        print(_line(result))
     return 0
 
 
-def results(lines: TextIO | Iterator[str]) -> Iterator[dict[str, Any]]:
+def _line(result: dict[str, Any]) -> str:
+    try:
+        return json.dumps(result, allow_nan=False)
+    except ValueError:
+        gpu = "a number that this needs is not published for the accelerator, so there is no result"
+        return json.dumps({name: result[name] for name in ("id",) if name in result} | {"error": gpu})
+
+
+def results(lines: TextIO | Iterator[str], answer: Answer = _scenario) -> Iterator[dict[str, Any]]:
     """Yield one result per line; a line that cannot be read yields `{"error": ...}` and the stream goes on."""
     for line in lines:
         try:
-            yield _result(line)
+            yield _result(line, answer)
         except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
             yield {"error": str(error) or type(error).__name__}
 
 
-def _result(line: str) -> dict[str, Any]:
+def _result(line: str, answer: Answer) -> dict[str, Any]:
     if len(line) > MAX_LINE_CHARS:
         raise ValueError(f"the line has {len(line):,} characters; at most {MAX_LINE_CHARS:,} are read")
     if not line.strip():
@@ -115,7 +145,7 @@ def _result(line: str) -> dict[str, Any]:
     if isinstance(echo.get("id"), (dict, list)):
         raise ValueError("id is not allowed: text or a number is needed")
     try:
-        return echo | estimate(from_row(row)).to_dict()
+        return echo | answer(row)
     except ValueError as error:
         return echo | {"error": str(error)}
 
@@ -129,6 +159,18 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{text[:40]} is too large for a number")
     return value
+
+
+def _import(options: argparse.Namespace) -> int:
+    try:
+        data = sys.stdin.buffer.read() if options.file == "-" else Path(options.file).read_bytes()
+    except OSError as error:
+        raise ValueError(f"{options.file} cannot be read: {error.strerror}") from None
+    imported = import_config(decoded(data, options.file))
+    print(import_text_report(imported))
+    query = Scenario(model=CUSTOM, dimensions=imported.dimensions).to_query()
+    print(f"\nlink: ?{urlencode(query)}")
+    return 0
 
 
 def _list(options: argparse.Namespace) -> int:

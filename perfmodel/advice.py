@@ -61,7 +61,9 @@ def flip_batch(setup: Setup, past: float) -> int | None:
     return int(high)
 
 
-def _compute_leads(setup: Setup, batch: np.ndarray[tuple[int], np.dtype[np.float64]], past: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _compute_leads(
+    setup: Setup, batch: np.ndarray[tuple[int], np.dtype[np.float64]], past: float
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     totals = setup.run(decode(batch, past)).totals_s
     return np.asarray(totals[0] >= totals[1])
 
@@ -77,7 +79,9 @@ def verdict(report: Report) -> Verdict:
     step = report.decode
     top = max(step.timed, key=lambda timed: timed.time_s)
     total = float(step.time_s)
-    flip = flip_batch(report.setup, float(report.scenario.prefix + report.scenario.input) + report.scenario.output / 2.0)
+    flip = flip_batch(
+        report.setup, float(report.scenario.prefix + report.scenario.input) + report.scenario.output / 2.0
+    )
     found = Verdict(
         regime=step.regime,
         margin=margin(step),
@@ -90,10 +94,18 @@ def verdict(report: Report) -> Verdict:
         top_gain=total / amdahl_time(total, top.time_s, float("inf")),
         sentence="",
     )
-    return Verdict(**{name: getattr(found, name) for name in Verdict.__slots__ if name != "sentence"}, sentence=_sentence(found, report))
+    return Verdict(
+        **{name: getattr(found, name) for name in Verdict.__slots__ if name != "sentence"},
+        sentence=_sentence(found, report),
+    )
 
 
-_WORDS = {"compute": "compute-bound", "memory": "memory-bound", "network": "communication-bound", "overhead": "overhead-bound"}
+_WORDS = {
+    "compute": "compute-bound",
+    "memory": "memory-bound",
+    "network": "communication-bound",
+    "overhead": "overhead-bound",
+}
 
 
 def _sentence(v: Verdict, report: Report) -> str:
@@ -104,7 +116,9 @@ def _sentence(v: Verdict, report: Report) -> str:
     else:
         parts[0] += f" ({shares[REGIMES.index(v.regime)]:.0%} of the step)"
     if v.regime == "memory":
-        parts.append(f"batch {v.flip_batch:,} flips it" if v.flip_batch else "no batch flips it: KV reads grow with the batch")
+        parts.append(
+            f"batch {v.flip_batch:,} flips it" if v.flip_batch else "no batch flips it: KV reads grow with the batch"
+        )
     if v.regime != "overhead":
         parts.append(f"launch overhead is {v.overhead_share:.0%} of the step")
     if v.network_share >= 0.05 and v.regime != "network":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,15 +12,22 @@ from perfmodel.formulas.kv import unfused_attention_bytes, window_context
 from perfmodel.formulas.types import Real
 from perfmodel.ops import Group, Op, Pass
 
-# Kernels an unfused framework launches: rotate-half RoPE on Q and K with the cache update; bmm, scale, mask, softmax, bmm.
+# Kernels an unfused framework launches: rotate-half RoPE on Q and K with the cache update; bmm, scale, mask,
+# softmax, cast, bmm.
 EAGER_ROPE_LAUNCHES, EAGER_ATTENTION_LAUNCHES = 12, 6
 #: Passes of at most this many new tokens per sequence run the decode form of a kernel (decode, speculative verify).
 DECODE_UP_TO = 8
 
 
-def decodes(run: Pass) -> bool:
-    """Return whether every sequence of the pass has only a few new tokens."""
-    return bool(np.all(np.asarray(run.work.new) <= DECODE_UP_TO))
+def decodes(run: Pass) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    """Return where in the grid the sequences of the pass have only a few new tokens."""
+    return np.asarray(np.asarray(run.work.new) <= DECODE_UP_TO)
+
+
+def only(where: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], ops: list[Op]) -> list[Op]:
+    """Return the operators with nothing to do outside `where`: a grid may need one form here and another there."""
+    fields = ("flops", "weight_bytes", "activation_bytes", "kv_bytes", "launches")
+    return [replace(op, **{name: getattr(op, name) * where for name in fields}) for op in ops]
 
 
 def shared_heads(kv_heads: int, tp: int) -> float:
@@ -139,9 +146,10 @@ class Attention:
 
     def _blocks(self, run: Pass, heads: float, context: Real) -> tuple[Real, ...]:
         # Without split-KV a decode kernel has one block per sequence and query head, and each reads its whole K and V.
-        if run.kernels.split_kv or not run.kernels.flash or not decodes(run):
+        few = decodes(run)
+        if run.kernels.split_kv or not run.kernels.flash or not few.any():
             return ()
-        return run.work.batch * heads, context * 2.0 * self.head_dim * run.precision.kv_bytes
+        return run.work.batch * heads, few * context * 2.0 * self.head_dim * run.precision.kv_bytes
 
 
 @dataclass(frozen=True)
@@ -196,15 +204,22 @@ class LatentAttention:
     def ops(self, run: Pass) -> list[Op]:
         """List the operators of one layer on one device; the latent is replicated under tensor parallelism."""
         heads = self.heads / run.tp
-        body = self._absorbed(run, heads) if decodes(run) else self._expanded(run, heads)
         return [
             *self._queries(run, heads),
             run.matmul("kv_down", Group.PROJECTIONS, self.hidden, self.kv_lora + self.rope_dim),
             self._position(run, heads),
             *(self._indexer(run) if self.index_heads else ()),
-            *body,
+            *self._body(run, heads),
             run.matmul("out_proj", Group.PROJECTIONS, heads * self.v_dim, self.hidden),
         ]
+
+    def _body(self, run: Pass, heads: float) -> list[Op]:
+        few = decodes(run)
+        if few.all():
+            return self._absorbed(run, heads)
+        if not few.any():
+            return self._expanded(run, heads)
+        return [*only(few, self._absorbed(run, heads)), *only(~few, self._expanded(run, heads))]
 
     def _queries(self, run: Pass, heads: float) -> list[Op]:
         width = heads * (self.nope_dim + self.rope_dim)

@@ -42,7 +42,16 @@ def _mixer(d: Dimensions, code: str, reuses_kv: bool) -> Mixer | None:
         return StateSpace(code, d.hidden, heads, d.ssm_head_dim, d.ssm_state, groups, d.ssm_conv, d.ssm_dt_rank)
     if d.kv_lora:
         return LatentAttention(
-            d.hidden, d.heads, d.q_lora, d.kv_lora, d.rope_dim, d.nope_dim, d.v_dim, d.index_heads, d.index_dim, d.index_top_k
+            d.hidden,
+            d.heads,
+            d.q_lora,
+            d.kv_lora,
+            d.rope_dim,
+            d.nope_dim,
+            d.v_dim,
+            d.index_heads,
+            d.index_dim,
+            d.index_top_k,
         )
     return Attention(
         hidden=d.hidden,

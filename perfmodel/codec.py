@@ -91,7 +91,9 @@ def _texts(query: Mapping[str, Any], notices: list[str]) -> Query:
     for key, value in list(query.items())[:MAX_KEYS]:
         text = str(value[-1] if isinstance(value, (list, tuple)) and value else value)
         if len(text) > MAX_VALUE_CHARS:
-            notices.append(f"{str(key)[:40]} has {len(text):,} characters; at most {MAX_VALUE_CHARS:,} are read; it was ignored")
+            notices.append(
+                f"{str(key)[:40]} has {len(text):,} characters; at most {MAX_VALUE_CHARS:,} are read; it was ignored"
+            )
         else:
             texts[str(key)] = text
     if len(query) > MAX_KEYS:
@@ -141,7 +143,9 @@ def _part(record: type[BaseModel], texts: Query, base: dict[str, Any], notices: 
         except ValidationError as error:
             problem = error.errors()[0]
             name = str(problem["loc"][0]) if problem["loc"] else _culprit(record, base, given)
-            notices.append(problem_text(record, problem, names) + f"; {names[name] if name in given else 'all'} ignored")
+            notices.append(
+                problem_text(record, problem, names) + f"; {names[name] if name in given else 'all'} ignored"
+            )
             if name not in given:
                 break
             del given[name]
@@ -176,21 +180,30 @@ def _fill_layout(data: dict[str, Any]) -> None:
 
 def _settle(data: dict[str, Any], notices: list[str]) -> Scenario:
     """Drop what does not fit, one problem at a time, until the scenario is valid."""
-    defaults = Scenario.model_fields
     names = link_keys()
     while True:
         try:
             return Scenario.model_validate(data)
         except ValidationError as error:
             problem = error.errors()[0]
-            cause = problem.get("ctx", {}).get("error")
-            fields = cause.fields if isinstance(cause, Conflict) else tuple(str(part) for part in problem["loc"][:1])
-            dropped = [name for name in fields if name in data] or list(data)
-            reset = [name for name in dropped if name in names]
-            used = ", ".join(f"{names[name]}={defaults[name].default}" if reset[1:] else f"{defaults[name].default}" for name in reset)
-            notices.append(f"{problem_text(Scenario, problem, names)}; using {used or 'the default'}")
-            for name in dropped:
-                del data[name]
+            used = _give_way(data, problem)
+            values = [f"{names[name]}={value}" if len(used) > 1 else str(value) for name, value in used.items()]
+            notices.append(f"{problem_text(Scenario, problem, names)}; using {', '.join(values) or 'the default'}")
+
+
+def _give_way(data: dict[str, Any], problem: Any) -> dict[str, Any]:
+    """Take the fields at fault out of `data` and return what is used instead; all of them if nobody is to blame."""
+    cause = problem.get("ctx", {}).get("error")
+    fields = cause.fields if isinstance(cause, Conflict) else tuple(str(part) for part in problem["loc"][:1])
+    dropped = [name for name in fields if name in data]
+    if not dropped and isinstance(cause, Conflict) and cause.instead:
+        data |= cause.instead
+        return cause.instead
+    dropped = dropped or list(data)
+    for name in dropped:
+        del data[name]
+    defaults = Scenario.model_fields
+    return {name: defaults[name].default for name in dropped if name in link_keys()}
 
 
 def from_row(row: Any) -> Scenario:
@@ -238,10 +251,16 @@ def _objects(data: dict[str, Any]) -> None:
 def row_dimensions(value: dict[str, Any]) -> Dimensions:
     """Return the dimensions of a model object; `shared_experts` and `window` are understood as in DESIGN."""
     given = {key: item for key, item in value.items() if item is not None and key not in ("name", "id")}
+    for key, item in given.items():
+        field = Dimensions.model_fields.get(key)
+        if isinstance(item, str) and field is not None and field.annotation in (int, bool):
+            raise ValueError(f"model.{key}={item!r:.80} is not allowed: a number is needed, not text")
     shared = given.pop("shared_experts", 0)
     if shared and "shared_ffn" not in given:
         if isinstance(shared, bool) or not isinstance(shared, int) or not 0 < shared < 1024:
-            raise ValueError(f"model.shared_experts={shared!r:.80} is not allowed: a whole number from 0 to 1,023 is needed")
+            raise ValueError(
+                f"model.shared_experts={shared!r:.80} is not allowed: a whole number from 0 to 1,023 is needed"
+            )
         width = given.get("expert_ffn")
         given["shared_ffn"] = shared * width if isinstance(width, int) else 0
     if given.get("window") and "mixers" not in given:

@@ -41,13 +41,18 @@ class EngineFile(BaseModel):
     name: str
     summary: str
     aliases: tuple[str, ...] = ()
+    collectives: str = "nccl"
     kernels: KernelTable
     constants: dict[str, Constant]
 
 
 @dataclass(frozen=True)
 class Engine:
-    """One profile in SI. Efficiencies are shares of the datasheet; overlaps are shares hidden (0 to 1)."""
+    """One profile in SI. Efficiencies are shares of the datasheet; overlaps are shares hidden (0 to 1).
+
+    `collectives`: the communication library, an id of backends/; `network_efficiency` is relative to its own rate,
+    `collective_s` comes on top of its start-up.
+    """
 
     id: str
     name: str
@@ -68,6 +73,7 @@ class Engine:
     chunk_tokens: float
     constants: dict[str, Constant]
     aliases: tuple[str, ...] = ()
+    collectives: str = "nccl"
 
     def __hash__(self) -> int:
         return hash(self.id)
@@ -94,6 +100,7 @@ def engine(id: str, table: dict[str, Any]) -> Engine:
         reserve_bytes=value["reserve_gb"] * GIGA,
         constants=file.constants,
         aliases=file.aliases,
+        collectives=file.collectives,
     )
 
 

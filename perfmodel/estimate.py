@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from functools import lru_cache
+
+from perfmodel.formulas.combine import decode_context, simpson_mean
 from perfmodel.memory import Memory
 from perfmodel.report import Note, Report
 from perfmodel.scenario import Scenario
@@ -36,9 +38,9 @@ def estimate(scenario: Scenario) -> Report:
     resolved = setup(scenario)
     first = resolved.run(prefill(scenario.batch, scenario.input, scenario.prefix))
     start, steps = float(scenario.prefix + scenario.input), scenario.output - 1
-    middle = resolved.run(decode(scenario.batch, start + scenario.output / 2.0))
+    middle = resolved.run(decode(scenario.batch, decode_context(scenario.prefix, scenario.input, scenario.output)))
     ends = resolved.run(decode(scenario.batch, start)), resolved.run(decode(scenario.batch, start + max(0, steps - 1)))
-    mean = (ends[0].time_s + 4.0 * middle.time_s + ends[1].time_s) / 6.0
+    mean = simpson_mean(ends[0].time_s, middle.time_s, ends[1].time_s)
     memory = Memory(resolved, float(scenario.batch), float(scenario.input), start + scenario.output)
     return Report(scenario, resolved, first, middle, float(mean), memory, _notes(scenario, resolved, memory))
 
@@ -47,7 +49,7 @@ cached_estimate = lru_cache(maxsize=256)(estimate)
 
 
 def _notes(scenario: Scenario, resolved: Setup, memory: Memory) -> tuple[Note, ...]:
-    return tuple((*_fit(memory), *_context(scenario), *_layout(scenario, resolved), *_types(resolved)))
+    return (*_fit(memory), *_context(scenario), *_layout(scenario, resolved), *_types(resolved))
 
 
 def _fit(memory: Memory) -> list[Note]:
@@ -58,8 +60,9 @@ def _fit(memory: Memory) -> list[Note]:
         ]
     if memory.fits:
         return []
-    text = f"Does not fit: {show(memory.total, 'B')} are needed on each {chip.name}, which has {show(memory.capacity, 'B')}"
-    return [Note("error", "memory", f"{text}. Times are what it would take if it did.")]
+    need, has = show(memory.total, "B"), show(memory.capacity, "B")
+    text = f"Does not fit: {need} are needed on each {chip.name}, which has {has}."
+    return [Note("error", "memory", f"{text} Times are what it would take if it did.")]
 
 
 def _context(scenario: Scenario) -> list[Note]:
@@ -67,7 +70,8 @@ def _context(scenario: Scenario) -> list[Note]:
     context = scenario.prefix + scenario.input + scenario.output
     if context <= d.max_context:
         return []
-    text = f"prefix + in + out = {context:,} tokens is beyond the {d.max_context:,} that {scenario.resolved_model.name} was trained for"
+    name = scenario.resolved_model.name
+    text = f"prefix + in + out = {context:,} tokens is beyond the {d.max_context:,} that {name} was trained for"
     return [Note("warning", "context", f"{text}: the timing holds, the answers would not")]
 
 

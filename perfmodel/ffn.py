@@ -122,6 +122,8 @@ class MoE:
             # The busiest device's experts are chosen `skew` times as often as the average one.
             local = self.experts / run.ep
             touched = experts_touched(local, np.minimum(local, self.top_k / run.ep * run.skew), reach)
+            # Experts come whole: however few the tokens, the busiest device reads at least one.
+            touched = np.maximum(touched, 1.0)
         return _Load(routed, touched, 1.0 if run.kernels.fused_elementwise else touched)
 
     def _routed(self, run: Pass) -> list[Op]:
@@ -178,5 +180,5 @@ def _grouped(run: Pass, name: str, k: float, n: float, load: _Load) -> Op:
         weight_bytes=load.touched * k * n * run.precision.weight_bytes,
         activation_bytes=load.routed * (k + n) * run.precision.activation_bytes,
         launches=load.launches,
-        shape=(load.routed / load.touched, k, n),
+        shape=(np.maximum(load.routed / load.touched, 1.0), k, n),
     )

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from perfmodel.attention import Attention, LatentAttention
 from perfmodel.blocks import Block, blocks, parameters
 from perfmodel.dimensions import Dimensions
-from perfmodel.ffn import MoE
+from perfmodel.ffn import DenseFFN, MoE
+from perfmodel.formulas.combine import device_memory
 from perfmodel.formulas.types import Real
 from perfmodel.setup import Setup
+from perfmodel.ssm import StateSpace
 
 #: Logits are sampled in FP32.
 LOGIT_BYTES = 4.0
@@ -27,13 +31,24 @@ def weight_bytes(setup: Setup) -> float:
 
 
 def device_weight_bytes(setup: Setup) -> float:
-    """Weights on one device: split over tensor and pipeline ranks, experts over the larger of tp and ep [B]."""
+    """Weights on the fullest device: split over tensor and pipeline ranks, experts over the larger of tp and ep [B].
+
+    The first pipeline stage holds the embedding, the last one the LM head (its own copy if they are tied).
+    """
     d, precision = setup.model.dimensions, setup.precision
     p = parameters(d)
     routed = sum(b.count * b.ffn.experts * b.ffn.expert_parameters for b in blocks(d) if isinstance(b.ffn, MoE))
     linear = (p.attention + p.ffn - routed) / setup.tp + routed / max(setup.tp, setup.ep)
-    wide = (p.embedding + p.head + p.norms) / setup.tp
-    return (linear * precision.weight_bytes + wide * precision.wide_bytes) / setup.pp
+    head = p.head + (d.vocab * d.hidden if d.tied_embeddings else 0)
+    ends = p.embedding + p.head if setup.pp == 1 else max(p.embedding, head)
+    layers = linear * precision.weight_bytes + p.norms / setup.tp * precision.wide_bytes
+    return layers * _stage(setup) + ends / setup.tp * precision.wide_bytes
+
+
+def _stage(setup: Setup) -> float:
+    # Share of the layers on the fullest pipeline stage: 61 layers on 4 stages are 16 + 15 + 15 + 15.
+    layers = setup.model.dimensions.layers
+    return math.ceil(layers / setup.pp) / layers
 
 
 def cache_bytes(d: Dimensions, context: Real, value_bytes: float) -> Real:
@@ -41,7 +56,12 @@ def cache_bytes(d: Dimensions, context: Real, value_bytes: float) -> Real:
     grown = sum(b.count * b.mixer.cached_values(context) for b in blocks(d) if b.mixer) * value_bytes
     # The sparse indexer keeps an FP8 key of index_dim values per token and layer.
     indexed = d.layers * d.index_dim * context if d.index_heads else 0.0
-    return grown + indexed + sum(b.count * b.mixer.state_bytes() for b in blocks(d) if b.mixer)
+    return grown + indexed + state_bytes(d)
+
+
+def state_bytes(d: Dimensions) -> float:
+    """Recurrent state of one sequence, all layers, whole model: it does not grow with the context [B]."""
+    return float(sum(b.count * b.mixer.state_bytes() for b in blocks(d) if b.mixer))
 
 
 def cache_per_token(d: Dimensions, value_bytes: float) -> float:
@@ -49,11 +69,13 @@ def cache_per_token(d: Dimensions, value_bytes: float) -> float:
     return float(cache_bytes(d, 1.0, value_bytes) - cache_bytes(d, 0.0, value_bytes))
 
 
-def _device_cache(setup: Setup, batch: Real, context: Real) -> Real:
+def device_cache_bytes(setup: Setup, batch: Real, context: Real) -> Real:
     """Cache on one device: sequences over replicas, KV heads over tp as far as they go (MLA latents replicate)."""
-    d = setup.model.dimensions
+    d, state = setup.model.dimensions, state_bytes(setup.model.dimensions)
     kv_split = 1.0 if d.kv_lora else float(min(setup.tp, max(1, d.kv_heads)))
-    return np.ceil(batch / setup.dp) * cache_bytes(d, context, setup.precision.kv_bytes) / kv_split / setup.pp
+    # States split over all of tp, as their channels do.
+    each = (cache_bytes(d, context, setup.precision.kv_bytes) - state) / kv_split + state / setup.tp
+    return np.ceil(batch / setup.dp) * each * _stage(setup)
 
 
 def activation_bytes(setup: Setup, batch: Real, tokens: Real, context: Real) -> Real:
@@ -62,24 +84,38 @@ def activation_bytes(setup: Setup, batch: Real, tokens: Real, context: Real) -> 
     sequences = np.ceil(batch / setup.dp)
     at_once = np.minimum(sequences * tokens, setup.engine.chunk_tokens)
     value = setup.precision.activation_bytes
-    live = at_once * value * (2.0 * d.hidden + max(_width(b, d) for b in blocks(d)) / setup.tp)
+    live = at_once * value * (2.0 * d.hidden + max(_width(b) for b in blocks(d)) / setup.tp)
     if not setup.kernels.flash and d.heads:
         # Scores and probabilities of one layer.
         live = live + 2.0 * at_once * context * d.heads / setup.tp * value
     return live + sequences * d.vocab / setup.tp * LOGIT_BYTES
 
 
-def _width(block: Block, d: Dimensions) -> float:
-    mixer = (d.heads * (2 if d.output_gate else 1) + 2 * d.kv_heads) * d.head_dim
-    ffn = (3 if d.gated else 2) * d.ffn
-    experts = d.top_k * (2 * d.hidden + 3 * d.expert_ffn) if d.experts else 0
-    return float(max(mixer, ffn, experts, 2 * d.ssm_heads * d.ssm_head_dim))
+def _width(block: Block) -> float:
+    # Values per token that live at once inside the mixer or the feed-forward block, whichever is wider.
+    match block.mixer:
+        case Attention() as a:
+            mixer = (a.heads * (2 if a.output_gate else 1) + 2 * a.kv_heads) * a.head_dim
+        case LatentAttention() as a:
+            mixer = a.heads * (2 * a.nope_dim + a.rope_dim + a.v_dim)
+        case StateSpace() as s:
+            mixer = s.in_width
+        case _:
+            mixer = 0
+    match block.ffn:
+        case DenseFFN() as f:
+            feed = (3 if f.gated else 2) * f.width
+        case MoE() as f:
+            feed = f.top_k * (2 * f.hidden + 3 * f.width) + 3 * f.shared
+        case _:
+            feed = 0
+    return max(mixer, feed)
 
 
 def device_bytes(setup: Setup, batch: Real, tokens: Real, context: Real) -> Real:
     """Memory one device needs for a batch whose sequences reach `context` tokens [B]; arrays broadcast."""
     fixed = device_weight_bytes(setup) + setup.engine.reserve_bytes
-    return fixed + _device_cache(setup, batch, context) + activation_bytes(setup, batch, tokens, context)
+    return fixed + device_cache_bytes(setup, batch, context) + activation_bytes(setup, batch, tokens, context)
 
 
 @dataclass(frozen=True)
@@ -99,7 +135,7 @@ class Memory:
     @cached_property
     def cache(self) -> float:
         """KV cache and state on one device at the end of the generation [B]."""
-        return float(_device_cache(self.setup, self.batch, self.context))
+        return float(device_cache_bytes(self.setup, self.batch, self.context))
 
     @cached_property
     def activations(self) -> float:
@@ -119,7 +155,7 @@ class Memory:
     @property
     def total(self) -> float:
         """All of it, per device [B]."""
-        return self.weights + self.cache + self.activations + self.reserve
+        return float(device_memory(self.weights, self.cache, self.activations, self.reserve))
 
     @property
     def fits(self) -> bool:

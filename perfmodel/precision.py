@@ -73,9 +73,9 @@ class Precision:
     @property
     def _dense_bytes(self) -> float:
         if self.weights == "int4":
-            return quantised_bits(4.0, 16.0, float(self.group)) / 8.0
+            return float(quantised_bits(4.0, 16.0, float(self.group))) / 8.0
         if self.weights == "fp4":
-            return quantised_bits(4.0, FP4_SCALE_BITS, FP4_BLOCK) / 8.0
+            return float(quantised_bits(4.0, FP4_SCALE_BITS, FP4_BLOCK)) / 8.0
         return BITS[self.weights] / 8.0
 
     @property
@@ -97,7 +97,7 @@ class Precision:
     def kv_bytes(self) -> float:
         """Bytes per cached value [B]; 4-bit caches carry one scale per group."""
         if BITS[self.kv] == 4:
-            return quantised_bits(4.0, FP4_SCALE_BITS, FP4_BLOCK) / 8.0
+            return float(quantised_bits(4.0, FP4_SCALE_BITS, FP4_BLOCK)) / 8.0
         return BITS[self.kv] / 8.0
 
     @property
@@ -142,7 +142,13 @@ def rates(chip: Accelerator, precision: Precision) -> Rates:
         found = native_dtype(chip, wanted)
         if found is None:
             raise ValueError(f"gpu={chip.id} has no published peak rate for {wanted} or any type that could replace it")
-        if found != wanted and unit == "linear":
+        wide = native_dtype(chip, precision.wide_math)
+        if unit == "linear" and precision.math == "auto" and wide and chip.peak_flops[found] < chip.peak_flops[wide]:
+            notes.append(
+                f"{found} is slower than {wide} on {chip.name}: linear layers run in {wide}, converted on the fly"
+            )
+            found = wide
+        elif found != wanted and unit == "linear":
             notes.append(f"{chip.name} has no {wanted} units: linear layers run in {found}, converted on the fly")
         if found != wanted and unit == "wide" and names["linear"] != found:
             notes.append(f"{chip.name} has no {wanted} units: attention and LM head run in {found}")

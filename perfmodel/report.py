@@ -9,12 +9,18 @@ from typing import Any, Literal
 
 from perfmodel.blocks import parameters
 from perfmodel.catalog import ESTIMATE, Source
+from perfmodel.formulas.combine import output_rate, price_per_million, request_time
 from perfmodel.formulas.roofline import chip_seconds, request_cost
 from perfmodel.memory import Memory, cache_bytes, cache_per_token, weight_bytes
 from perfmodel.scenario import Scenario
 from perfmodel.setup import Setup
 from perfmodel.step import REGIMES, Step
-from perfmodel.units import MEGA
+
+#: Properties of a report that its machine form carries under their own name.
+PLAIN_RESULTS = (
+    "ttft_s", "tpot_s", "e2e_s", "tokens_per_s", "decode_step_s", "weight_bytes", "kv_bytes", "kv_bytes_per_token",
+    "flops_prefill", "flops_decode", "chip_seconds", "usd_per_million_tokens",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +72,12 @@ class Report:
     @property
     def e2e_s(self) -> float:
         """Time of the whole request batch: prefill and all decode steps [s]."""
-        return self.ttft_s + (self.scenario.output - 1) * self.mean_step_s
+        return float(request_time(self.ttft_s, self.tpot_s, self.scenario.output))
 
     @property
     def tokens_per_s(self) -> float:
         """Output tokens per second, all sequences together, prefill included [1/s]."""
-        return self.scenario.batch * self.scenario.output / self.e2e_s
+        return float(output_rate(self.scenario.batch, self.scenario.output, self.e2e_s))
 
     @property
     def chip_seconds(self) -> float:
@@ -82,7 +88,7 @@ class Report:
     def usd_per_million_tokens(self) -> float:
         """Cost of a million output tokens at the list price [USD]; NaN without a price."""
         per_request = request_cost(self.chip_seconds, self.setup.chip.usd_per_hour)
-        return float(per_request / self.scenario.output * MEGA)
+        return float(price_per_million(per_request, self.scenario.output))
 
     @property
     def weight_bytes(self) -> float:
@@ -157,13 +163,7 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Return the machine form (DESIGN: the result of `batch`); NaN becomes null."""
         p = parameters(self.setup.model.dimensions)
-        result: dict[str, Any] = {
-            name: _finite(getattr(self, name))
-            for name in (
-                "ttft_s", "tpot_s", "e2e_s", "tokens_per_s", "decode_step_s", "weight_bytes", "kv_bytes", "kv_bytes_per_token",
-                "flops_prefill", "flops_decode", "chip_seconds", "usd_per_million_tokens",
-            )
-        }  # fmt: skip
+        result: dict[str, Any] = {name: _finite(getattr(self, name)) for name in PLAIN_RESULTS}
         return result | {
             "prefill_s": _finite(self.ttft_s),
             "memory_bytes": _finite(self.memory.total),

@@ -70,7 +70,7 @@ class Scenario(BaseModel):
     @field_validator("n", "tp", "pp", "dp", "ep", "batch", "input", "output", "prefix", "group", mode="before")
     @classmethod
     def _whole(cls, value: Any) -> Any:
-        if isinstance(value, bool) or isinstance(value, str) and len(value) > 20:
+        if isinstance(value, bool) or (isinstance(value, str) and len(value) > 20):
             raise ValueError("a whole number is needed")
         return value
 
@@ -112,6 +112,7 @@ class Scenario(BaseModel):
             raise Conflict(
                 ("n", "tp", "pp", "dp"), f"n={self.n} must equal tp x pp x dp = {self.tp} x {self.pp} x {self.dp}"
             )
+        _check_chip(self)
         _check_layout(self)
         _check_context(self)
         return self
@@ -139,7 +140,8 @@ class Scenario(BaseModel):
     def change(self, **fields: Any) -> Self:
         """Return a validated copy with some fields replaced; a `ValueError` names what does not fit."""
         data = {name: getattr(self, name) for name in type(self).model_fields} | fields
-        return checked(type(self), data)
+        changed: Self = checked(type(self), data)
+        return changed
 
     def to_query(self) -> dict[str, str]:
         """Return every input as link parameters, defaults too: a changed default cannot change an old link."""
@@ -154,12 +156,22 @@ class Scenario(BaseModel):
 
 
 class Conflict(ValueError):
-    """Fields that are valid alone and impossible together; `fields` are those to reset."""
+    """Fields that are valid alone and impossible together: `fields` to reset, `instead` where defaults clash too."""
 
-    def __init__(self, fields: tuple[str, ...], message: str) -> None:
-        """Keep the names of the fields beside the message."""
+    def __init__(self, fields: tuple[str, ...], message: str, instead: Mapping[str, int] | None = None) -> None:
+        """Keep the names of the fields, and values that are possible, beside the message."""
         super().__init__(message)
         self.fields = fields
+        self.instead = dict(instead or {})
+
+
+def _check_chip(s: Scenario) -> None:
+    chip = s.resolved_gpu
+    missing = [] if chip.peak_flops else ["dense peak rate"]
+    missing += [] if chip.memory_bytes_per_s > 0 else ["memory bandwidth"]
+    if missing:
+        what = " and ".join(missing)
+        raise Conflict(("gpu",), f"gpu={s.gpu}: the {what} of {chip.name} is not published; give yours as gpu=custom")
 
 
 def _check_layout(s: Scenario) -> None:
@@ -177,7 +189,9 @@ def _check_layout(s: Scenario) -> None:
         raise Conflict(layout, f"dp={s.dp} replicas cannot share a batch of {s.batch}; at most dp={s.batch}")
     if s.ep > 1 and s.ep not in (allowed := _expert_widths(d.experts, s.tp, s.dp)):
         choices = ", ".join(map(str, allowed)) if d.experts else "1: the model has no experts"
-        raise Conflict(("ep",), f"ep={s.ep} must divide {d.experts} experts and tile tp x dp = {s.tp} x {s.dp}; try {choices}")
+        raise Conflict(
+            ("ep",), f"ep={s.ep} must divide {d.experts} experts and tile tp x dp = {s.tp} x {s.dp}; try {choices}"
+        )
 
 
 def _expert_widths(experts: int, tp: int, dp: int) -> list[int]:
@@ -197,10 +211,10 @@ def _check_context(s: Scenario) -> None:
     limit = d.max_context * (1 if learned else MAX_CONTEXT_STRETCH)
     if context > limit:
         why = "its position embeddings end there" if learned else f"its trained context times {MAX_CONTEXT_STRETCH}"
-        raise Conflict(
-            ("input", "output", "prefix"),
-            f"context: prefix + in + out = {context:,} tokens, but {s.resolved_model.name} allows at most {limit:,} ({why})",
-        )
+        text = f"context: prefix + in + out = {context:,} tokens, but {s.resolved_model.name} allows at most {limit:,}"
+        # The defaults may be too long as well, as for GPT-2: half of what is allowed goes in, a quarter out.
+        fitting = {"input": limit // 2, "output": max(1, limit // 4), "prefix": 0} if limit > 1 else {}
+        raise Conflict(("input", "output", "prefix"), f"{text} ({why})", fitting)
 
 
 def link_keys() -> dict[str, str]:
@@ -210,10 +224,8 @@ def link_keys() -> dict[str, str]:
 
 def field_keys(record: type[BaseModel]) -> dict[str, Key]:
     """Return the `Key` of every field that has one, by field name."""
-    found = {}
-    for name, field in record.model_fields.items():
-        found |= {name: item for item in field.metadata if isinstance(item, Key)}
-    return found
+    fields = record.model_fields.items()
+    return {name: item for name, field in fields for item in field.metadata if isinstance(item, Key)}
 
 
 def _to_text(value: Any) -> str:
@@ -236,6 +248,8 @@ def _part_to_query(part: Dimensions | Chip) -> dict[str, str]:
         "gated",
         "tied_embeddings",
         "max_context",
+        "mixers",
+        "layer_norms",
     }
     values = {name: (key.key, getattr(part, name)) for name, key in field_keys(type(part)).items()}
     defaults = {name: field.default for name, field in type(part).model_fields.items()}

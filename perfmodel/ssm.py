@@ -37,9 +37,11 @@ class StateSpace:
     def in_width(self) -> int:
         """Columns of the input projection."""
         grouped = 2 * self.groups * self.state
-        return {"M": 2 * self.inner, "S": 2 * self.inner + grouped + self.heads, "D": 2 * self.inner + grouped + 2 * self.heads}[
-            self.kind
-        ]
+        return {
+            "M": 2 * self.inner,
+            "S": 2 * self.inner + grouped + self.heads,
+            "D": 2 * self.inner + grouped + 2 * self.heads,
+        }[self.kind]
 
     @cached_property
     def conv_width(self) -> int:
@@ -70,7 +72,10 @@ class StateSpace:
         """List the operators of one layer on one device: channels split over the devices."""
         tokens, tp = run.work.tokens, run.tp
         conv = run.elementwise(
-            "conv", Group.STATE, 2.0 * tokens * self.conv_width / tp, flops=2.0 * self.conv * tokens * self.conv_width / tp
+            "conv",
+            Group.STATE,
+            2.0 * tokens * self.conv_width / tp,
+            flops=2.0 * self.conv * tokens * self.conv_width / tp,
         )
         low = []
         if self.kind == "M":
@@ -96,6 +101,9 @@ class StateSpace:
             "elementwise",
             "wide" if self.kind != "M" else "vector",
             flops=per_value * tokens * self.inner * self.state / tp,
-            activation_bytes=tokens * (2.0 * self.inner + 2.0 * self.groups * self.state) / tp * run.precision.activation_bytes,
+            activation_bytes=tokens
+            * (2.0 * self.inner + 2.0 * self.groups * self.state)
+            / tp
+            * run.precision.activation_bytes,
             kv_bytes=2.0 * run.work.batch * self.state_bytes() / tp,
         )

@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from perfmodel.collectives import Collectives, Kind
 from perfmodel.engine import Engine
-from perfmodel.formulas.collectives import all_to_all_time, point_to_point_time, ring_all_reduce_time
 from perfmodel.formulas.occupancy import streaming_time
 from perfmodel.formulas.types import Real
 from perfmodel.hardware import Accelerator
@@ -22,22 +22,8 @@ Array: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 REGIMES = ("compute", "memory", "network", "overhead")
 
 
-@dataclass(frozen=True, slots=True)
-class Fabric:
-    """What connects the devices of a group: bandwidth of one device in one direction, start-up of a collective.
-
-    `mesh`: devices wired point to point; a smaller group uses only the links among its members. 0: switched.
-    """
-
-    bytes_per_s: float
-    latency_s: float
-    mesh: int = 0
-
-    def usable(self, ranks: int) -> float:
-        """Bandwidth of one device within a group of this size [B/s]."""
-        if self.mesh <= ranks or ranks <= 1:
-            return self.bytes_per_s
-        return self.bytes_per_s * (ranks - 1) / (self.mesh - 1)
+#: What connects the devices of a group: links, topology and the library that runs the collectives.
+Fabric: TypeAlias = Collectives
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +130,10 @@ class Step:
 def price(
     ops: tuple[Op, ...], shape: tuple[int, ...], chip: Accelerator, engine: Engine, rates: Rates, fabric: Fabric
 ) -> Step:
-    """Price operators on one chip: compute, memory, network and overhead, then combine them.
+    r"""Price operators on one chip: compute, memory, network and overhead, then combine them.
 
-    $$ t_i = \\max(c,m) + (1-\\omega)\\min(c,m) + t_{\\text{fixed}}, \\quad T = \\max\\bigl(\\textstyle\\sum t_i, \\sum h_i\\bigr) $$
+    $$ t_i = \max(c,m) + (1-\omega)\min(c,m) + t_{\text{fixed}}, \quad
+       T = \max\bigl(\textstyle\sum t_i, \sum h_i\bigr) $$
 
     with c and m at the engine's efficiencies, omega the overlap, h the host time of the launches: the host
     queues kernels ahead, so launches cost only what the device has to wait for them.
@@ -156,13 +143,13 @@ def price(
         ops = (*ops, Op("engine_step", Group.ENGINE, "host", launches=0.0))
     column = (len(ops),) + (1,) * len(shape)
     count = np.array([op.count for op in ops]).reshape(column)
-    peak = np.array([_achieved(op, engine, rates) for op in ops]).reshape(column)
+    peak = np.array([achieved_rate(op, engine, rates) for op in ops]).reshape(column)
     needs = np.empty((4, len(ops), *shape))
     needs[0] = stack([op.flops for op in ops], shape) * (count / peak)
     needs[1] = stack([op.moved_bytes for op in ops], shape)
     needs[1] *= count / (chip.memory_bytes_per_s * engine.memory_efficiency)
     _limit_by_occupancy(needs, ops, chip)
-    needs[2] = stack([_network_s(op, engine, fabric) for op in ops], shape) * count
+    needs[2] = stack([network_time(op, engine, fabric) for op in ops], shape) * count
     launches = stack([op.launches for op in ops], shape) * count
     # A kernel costs its fixed time on the device; a collective's start-up is in its latency.
     per_launch = np.array([engine.kernel_s * (op.kind not in COLLECTIVES) for op in ops]).reshape(column)
@@ -172,7 +159,8 @@ def price(
     return _combine(ops, needs, launches * engine.host_s, engine)
 
 
-def _achieved(op: Op, engine: Engine, rates: Rates) -> float:
+def achieved_rate(op: Op, engine: Engine, rates: Rates) -> float:
+    """Return the rate an operator reaches: the peak of its unit times the engine's efficiency [FLOP/s]."""
     efficiency = engine.attention_efficiency if op.kind == "attention" else engine.linear_efficiency
     if op.unit == "linear" and rates.dequantised:
         efficiency *= engine.dequant_efficiency
@@ -189,16 +177,14 @@ def _limit_by_occupancy(needs: Array, ops: tuple[Op, ...], chip: Accelerator) ->
             needs[1, index] = np.maximum(needs[1, index], streaming)
 
 
-def _network_s(op: Op, engine: Engine, fabric: Fabric) -> Real:
+def network_time(op: Op, engine: Engine, fabric: Fabric) -> Real:
+    """Return the time one occurrence of a collective needs; nothing for any other operator [s]."""
     if op.ranks <= 1 or op.kind not in COLLECTIVES:
         return 0.0
+    kind: Kind = "send" if op.kind == "send" else "all_to_all" if op.kind == "all_to_all" else "all_reduce"
     # An operator may stand for several collectives of the same size, one after another.
-    latency = (engine.collective_s or fabric.latency_s) * op.launches
-    bandwidth = fabric.usable(op.ranks) * engine.network_efficiency
-    if op.kind == "send":
-        return point_to_point_time(op.network_bytes, bandwidth, latency)
-    cost = all_to_all_time if op.kind == "all_to_all" else ring_all_reduce_time
-    return cost(op.network_bytes, op.ranks, bandwidth, latency)
+    each = fabric.time_s(kind, op.network_bytes / (op.launches * engine.network_efficiency), op.ranks)
+    return (each + engine.collective_s) * op.launches
 
 
 def _combine(ops: tuple[Op, ...], needs: Array, host: Array, engine: Engine) -> Step:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from perfmodel.advice import verdict
+from perfmodel.blocks import parameters
 from perfmodel.report import Report
 from perfmodel.step import REGIMES, Step
 from perfmodel.units import count, show
-from perfmodel.blocks import parameters
 
 
 def report_text(report: Report) -> str:
@@ -31,7 +31,9 @@ def report_text(report: Report) -> str:
 
 
 def _shares(name: str, step: Step) -> str:
-    parts = ", ".join(f"{regime} {share:.0%}" for regime, share in zip(REGIMES, step.shares, strict=True) if share >= 0.005)
+    parts = ", ".join(
+        f"{regime} {share:.0%}" for regime, share in zip(REGIMES, step.shares, strict=True) if share >= 0.005
+    )
     return f"{name}: {show(float(step.time_s), 's')} ({parts})"
 
 
@@ -39,5 +41,6 @@ def _largest(step: Step, most: int = 5) -> list[str]:
     ranked = sorted(step.timed, key=lambda timed: -timed.time_s)[:most]
     total = float(step.time_s)
     return [
-        f"  {t.op.name:24}{show(t.time_s, 's'):>10} {t.time_s / total:6.1%}  {t.bound:9} {show(t.intensity)} FLOP/B" for t in ranked
+        f"  {t.op.name:24}{show(t.time_s, 's'):>10} {t.time_s / total:6.1%}  {t.bound:9} {show(t.intensity)} FLOP/B"
+        for t in ranked
     ]

@@ -21,11 +21,15 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     "units catalog",
     "formulas",
-    "dimensions model hardware precision workload engine ops attention ffn ssm mlp convnet blocks transformer",
-    "parallel step",
-    "scenario codec",
-    "estimate memory sweep",
-    "report advice cost explain",
+    "dimensions model hardware precision workload engine backend generation ops",
+    "attention ffn ssm mlp convnet blocks transformer",
+    "parallel collectives step setup network",
+    "scenario codec importers importer",
+    "memory",
+    "report",  # below estimate, which returns one
+    "estimate grid notebook",
+    "catalogue_tables chip_compare chip_tables model_tables model_compare",
+    "advice cost docstrings explain breakdown batching kernels text",
     "figures",
     "__init__ __main__ batch",
 )

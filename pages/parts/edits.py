@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from perfmodel import ACCELERATORS, MODELS, Scenario, cached_estimate, from_query
+from perfmodel import MODELS, Scenario, cached_estimate, from_query
 from perfmodel.dimensions import Dimensions
 from perfmodel.hardware import Accelerator, Chip
 from perfmodel.scenario import CUSTOM, checked, field_keys
@@ -71,8 +71,10 @@ def runnable(scenario: Scenario) -> Scenario:
 def pick(scenario: Scenario, name: str, value: str) -> tuple[Scenario, tuple[str, ...]]:
     """Return the scenario with another model or accelerator; what cannot stay with it falls back, with a notice."""
     if value == CUSTOM:
-        change = _own_model(scenario) if name == "model" else _own_chip(scenario)
-        return scenario.change(**change), ()
+        try:
+            return scenario.change(**(_own_model(scenario) if name == "model" else _own_chip(scenario))), ()
+        except ValueError as error:
+            return scenario, (f"{error}; type the numbers in under details, or start from another preset",)
     parts = Dimensions if name == "model" else Chip
     drop = {key.key for key in field_keys(parts).values()} | ({"name"} if name == "model" else set())
     query = {key: text for key, text in scenario.to_query().items() if key not in drop} | {name: value}
@@ -139,11 +141,11 @@ def chip_numbers(gpu: Accelerator) -> dict[str, float]:
         "tdp": file.chip.tdp,
         "price": file.price.usd_per_hour,
     }
-    numbers = {name: number.value for name, number in (file.peak | found).items() if number and name in Chip.model_fields}
+    numbers = {
+        name: number.value for name, number in (file.peak | found).items() if number and name in Chip.model_fields
+    }
     return {name: numbers.get(name, 0.0) for name in Chip.model_fields}
 
 
 def _own_chip(scenario: Scenario, edits: Edits | None = None) -> Edits:
-    chip = checked(Chip, chip_numbers(scenario.resolved_gpu) | (edits or {}))
-    same = next((key for key in ACCELERATORS if edits and chip_numbers(ACCELERATORS[key]) == chip.model_dump()), "")
-    return {"gpu": same or CUSTOM, "chip": None if same else chip}
+    return {"gpu": CUSTOM, "chip": checked(Chip, chip_numbers(scenario.resolved_gpu) | (edits or {}))}

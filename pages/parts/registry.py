@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -42,12 +43,45 @@ def _page(path: Path) -> PageFile:
 
 @lru_cache(maxsize=1)
 def view_keys() -> frozenset[str]:
-    """Return the link keys of all secondary controls: the literal first argument of every call of `choice`."""
-    files = (ROOT / "app.py", *sorted((ROOT / "pages").glob("**/*.py")))
-    return frozenset(key for path in files if path.is_file() for key in _choices(path))
+    """Return the link keys of all secondary controls."""
+    return frozenset(key for page in pages() for key in view_defaults(page.name))
 
 
-def _choices(path: Path) -> list[str]:
-    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
-    found = [call.args[0] for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "choice" and call.args]
-    return [key.value for key in found if isinstance(key, ast.Constant) and isinstance(key.value, str)]
+@lru_cache(maxsize=64)
+def view_defaults(name: str) -> Mapping[str, str | None]:
+    """Return link key -> default of one page's secondary controls, read from its calls of `choice`.
+
+    The key is the first argument: a literal, or an f-string with one digit in it. The default is the fourth: a literal
+    or a constant of the file; None stands for one that only the run can tell.
+    """
+    found: dict[str, str | None] = {}
+    for page in pages():
+        if page.name == name:
+            tree = ast.parse((ROOT / page.path).read_text(encoding="utf-8"))
+            constants = dict(pair for node in tree.body for pair in _constant(node))
+            for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+                if isinstance(call.func, ast.Attribute) and call.func.attr == "choice" and call.args:
+                    found |= dict.fromkeys(_keys(call.args[0]), _default(call, constants))
+    return found
+
+
+def _constant(node: ast.stmt) -> Iterator[tuple[str, str]]:
+    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+        yield from ((name.id, str(node.value.value)) for name in node.targets if isinstance(name, ast.Name))
+
+
+def _keys(node: ast.expr) -> tuple[str, ...]:
+    if isinstance(node, ast.Constant):
+        return (str(node.value),)
+    if not isinstance(node, ast.JoinedStr):
+        return ()
+    parts = [str(part.value) if isinstance(part, ast.Constant) else "{0}" for part in node.values]
+    return tuple("".join(parts).format(digit) for digit in range(10))
+
+
+def _default(call: ast.Call, constants: Mapping[str, str]) -> str | None:
+    node = call.args[3] if len(call.args) > 3 else None
+    if isinstance(node, ast.Name):
+        return constants.get(node.id)
+    literal = isinstance(node, ast.Constant) and isinstance(call.args[0], ast.Constant)
+    return str(node.value) if literal and isinstance(node, ast.Constant) else None

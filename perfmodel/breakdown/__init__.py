@@ -3,6 +3,7 @@
 FLOPs are those of the model, whatever devices share them; bytes of memory are those of one device.
 """
 
+from perfmodel.breakdown.answers import flops_answer, limits, memory_answer
 from perfmodel.breakdown.flops import (
     AttentionCurve,
     Generation,
@@ -21,18 +22,21 @@ from perfmodel.breakdown.flops import (
     total_flops,
 )
 from perfmodel.breakdown.memory import (
+    CacheCurve,
     FitMap,
     Variant,
-    device_cache,
+    cache_curve,
     fit_map,
     kv_precisions,
     kv_variants,
+    scenario_map,
     without_window,
 )
 from perfmodel.breakdown.shape import Growth, growth
 
 __all__ = [
     "AttentionCurve",
+    "CacheCurve",
     "FitMap",
     "Generation",
     "Growth",
@@ -40,9 +44,10 @@ __all__ = [
     "Rules",
     "Variant",
     "attention_curve",
+    "cache_curve",
     "classic_differences",
-    "device_cache",
     "fit_map",
+    "flops_answer",
     "flops_by_group",
     "flops_per_token_rules",
     "generation",
@@ -50,9 +55,12 @@ __all__ = [
     "kv_precisions",
     "kv_variants",
     "layer_groups",
+    "limits",
     "linear_multiples",
+    "memory_answer",
     "model_ops",
     "phases",
+    "scenario_map",
     "time_by_group",
     "total_flops",
     "without_window",

@@ -9,8 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from perfmodel.dimensions import Dimensions
-from perfmodel.formulas.types import Real
-from perfmodel.memory import Memory, activation_bytes, cache_bytes, cache_per_token, device_bytes, device_weight_bytes
+from perfmodel.memory import Memory, cache_bytes, cache_per_token, device_bytes, device_cache_bytes
 from perfmodel.report import Report
 from perfmodel.scenario import Scenario
 from perfmodel.setup import Setup
@@ -20,6 +19,8 @@ Array: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 #: 16-, 8- and 4-bit caches: what the KV precision can do.
 KV_CHOICES = ("bf16", "fp8", "fp4")
 MOST_BATCH = 2.0**24
+#: Contexts beyond this are shown only when the scenario goes there.
+MOST_MAP_CONTEXT = 2**20
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,55 @@ def without_window(d: Dimensions) -> Dimensions:
     return d.model_copy(update={"mixers": d.mixers.replace("L", "G")})
 
 
-def device_cache(setup: Setup, batch: Real, context: Real) -> Real:
-    """Return the KV cache and state on one device [B]; arrays broadcast."""
-    fixed = device_weight_bytes(setup) + setup.engine.reserve_bytes
-    return device_bytes(setup, batch, 1.0, context) - fixed - activation_bytes(setup, batch, 1.0, context)
+@dataclass(frozen=True)
+class CacheCurve:
+    """Cache on one device against context or batch, all else as in the scenario [B].
+
+    `room`: what weights, activations and runtime leave of `capacity`; `held`: the cache of the scenario itself.
+    """
+
+    axis: str
+    title: str
+    x: Array
+    lines: dict[str, Array]
+    now: float
+    held: float
+    room: float
+    capacity: float
+
+
+def cache_curve(report: Report, axis: str) -> CacheCurve:
+    """Return the cache of one device against "tokens" of context or "sequences" of the batch.
+
+    Lines: this model; without its window if it has one; with multi-head attention if it shares or compresses heads.
+
+    >>> from perfmodel import Scenario, estimate
+    >>> curve = cache_curve(estimate(Scenario(model="mistral-7b-v0.1", input=30_000)), "tokens")
+    >>> list(curve.lines), round(curve.held)
+    (['This model', 'Without the window', 'With multi-head attention'], 536870912)
+    """
+    memory, d = report.memory, report.setup.model.dimensions
+    tokens = axis == "tokens"
+    now, end = (memory.context, 4.0 * d.max_context) if tokens else (memory.batch, 4096.0)
+    start = min(64.0, now) if tokens else 1.0
+    corner = max(float(d.window), now) if tokens else now
+    x = np.unique(np.round(np.append(np.geomspace(start, max(end, 4.0 * now), 120), [now, corner])))
+    batch, context = (memory.batch, x) if tokens else (x, memory.context)
+    shapes = {"This model": d, "Without the window": without_window(d)}
+    for variant in kv_variants(report.scenario)[:1]:
+        shapes["With multi-head attention"] = variant.dimensions
+    lines: dict[str, Array] = {}
+    for name, shape in shapes.items():
+        y = np.asarray(device_cache_bytes(_with_shape(report.setup, shape), batch, context))
+        if not lines or not np.allclose(y, lines["This model"]):
+            lines[name] = y
+    room = memory.capacity - (memory.total - memory.cache)
+    title = "context per sequence [tokens]" if tokens else "batch [sequences]"
+    return CacheCurve(axis, title, x, lines, now, memory.cache, room, memory.capacity)
+
+
+def _with_shape(setup: Setup, d: Dimensions) -> Setup:
+    return replace(setup, model=replace(setup.model, dimensions=d))
 
 
 @dataclass(frozen=True)
@@ -136,6 +182,22 @@ def fit_map(setup: Setup, batch: Array, context: Array, output: float = 0.0) -> 
         fits = device_bytes(setup, middle, prompt, context) <= setup.chip.memory_bytes
         low, high = np.where(fits, middle, low), np.where(fits, high, middle)
     return FitMap(batch, context, np.asarray(used), low)
+
+
+def scenario_map(report: Report) -> FitMap:
+    """Return the map around a scenario: batches and contexts by powers of two, the scenario well inside.
+
+    >>> from perfmodel import Scenario, estimate
+    >>> found = scenario_map(estimate(Scenario(batch=16)))
+    >>> float(found.batch[-1]), float(found.context[0])
+    (1024.0, 128.0)
+    """
+    memory, d = report.memory, report.setup.model.dimensions
+    most_batch = 2.0 ** max(10.0, np.ceil(np.log2(memory.batch)) + 2.0)
+    most_context = max(4.0 * memory.context, float(min(d.max_context, MOST_MAP_CONTEXT)))
+    batch = np.geomspace(1.0, most_batch, 49)
+    context = np.geomspace(min(128.0, memory.context / 2.0), most_context, 57)
+    return fit_map(report.setup, batch, context, float(report.scenario.output))
 
 
 def kv_precisions(report: Report) -> dict[str, Memory]:

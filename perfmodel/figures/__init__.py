@@ -1,0 +1,1 @@
+"""Figures: from a report to a plain dict of data and layout, one file per figure or family of figures."""

@@ -147,7 +147,7 @@ def generation_flops(layers: Real, hidden: Real, tokens: Real, cached: bool = Tr
         layers: decoder layers, L [1]
         hidden: width of the residual stream, d [1]
         tokens: generated tokens, T [1]
-        cached: keep keys and values of earlier tokens, or recompute the whole prefix each step
+        cached: keep keys and values of earlier tokens, or recompute the whole prefix each step [yes/no]
 
     Returns:
         linear layers plus causal scores and values [FLOP]

@@ -57,7 +57,7 @@ def imbalanced_share(share: Real, skew: Real, most: Real) -> Real:
     $$ l = \bar l\,\min(k, n) $$
 
     Args:
-        share: load under balanced routing [any]
+        share: load under balanced routing, l [any]
         skew: load of the busiest device over the mean, k >= 1 [1]
         most: devices that share the load, n [1]
 
@@ -71,3 +71,49 @@ def imbalanced_share(share: Real, skew: Real, most: Real) -> Real:
     (30.0, 80.0)
     """
     return share * np.minimum(skew, most)
+
+
+def ramped_efficiency(efficiency: Real, tokens: Real, ramp_tokens: Real) -> Real:
+    r"""Efficiency of attention over short query sequences: tiles on the diagonal and the pipeline's start cost more.
+
+    $$ e(q) = e_\infty\,\frac{q}{q + q_0} $$
+
+    Args:
+        efficiency: efficiency on long sequences, e_inf [1]
+        tokens: query tokens of one sequence, q [1]
+        ramp_tokens: length at which half of it is reached, q_0 [1]
+
+    Returns:
+        efficiency, in the unit of `efficiency` [1]
+
+    Validity: causal FlashAttention prefill; q_0 is about 600 on Ampere, 1100 on Hopper, 2000 on Blackwell.
+    Source: fitted on 618 published prefill kernels (benchmarks/fit_kernels.py).
+
+    >>> ramped_efficiency(0.6, 1000.0, 1000.0)
+    0.3
+    """
+    return efficiency * tokens / (tokens + ramp_tokens)
+
+
+def cached_bandwidth(bytes_per_s: Real, moved_bytes: Real, cache_bytes: Real, gain: Real) -> Real:
+    r"""Bandwidth of a kernel that is replayed on the same data: what stays in the L2 cache comes faster.
+
+    $$ W' = W\,\bigl(1 + (g-1)\,h\bigr),\quad h = \operatorname{clip}(1.5 - m/C,\ 0,\ 1) $$
+
+    Args:
+        bytes_per_s: memory bandwidth, W [B/s]
+        moved_bytes: working set of the kernel, m [B]
+        cache_bytes: capacity of the L2 cache, C [B]
+        gain: bandwidth of the cache over that of memory, g [1]
+
+    Returns:
+        effective bandwidth [B/s]
+
+    Validity: benchmarks that repeat one call; in a model the weights of the other layers evict the cache.
+    Source: fitted on published decode kernels (benchmarks/fit_kernels.py).
+
+    >>> float(cached_bandwidth(1e12, 1e6, 50e6, 2.0)), float(cached_bandwidth(1e12, 1e9, 50e6, 2.0))
+    (2000000000000.0, 1000000000000.0)
+    """
+    hit = np.minimum(np.maximum(1.5 - moved_bytes / cache_bytes, 0.0), 1.0)
+    return bytes_per_s * (1.0 + (gain - 1.0) * hit)

@@ -1,0 +1,35 @@
+"""Which operators are limited by what?"""
+
+import streamlit as st
+
+from pages import frame
+from perfmodel.figures import operators, roofline
+
+page = frame("Roofline", "Which operators are limited by what?")
+report = page.report
+
+with st.container(horizontal=True):
+    phase = page.choice("phase", "Phase", tuple(roofline.PHASES), "both", help="Which pass the points belong to.")
+    phases = roofline.PHASES[phase]
+    names = [point.key for point in roofline.points(report, phases)]
+    chosen = page.choice(
+        "op", "Operator (or click a point)", ["largest", *names], "largest", labels=operators.labels(names)
+    )
+point = operators.find(report, chosen, phases)
+page.show(
+    roofline.figure(report, phases, point.key),
+    "roofline",
+    height=470,
+    describe=roofline.describe(report, phases),
+    on_select="op",
+)
+
+st.subheader(operators.title(point), anchor=False)
+page.metric_row(operators.numbers(point))
+page.cards(operators.cards(report, point))
+
+st.markdown(
+    "**How to read it.** Left of the ridge a kernel waits for memory: its rate grows with every FLOP it does per byte. "
+    "Right of it the arithmetic units are busy. Solid roofs are the datasheet's, dotted ones what the engine achieves; "
+    "a point well below both pays for launches or for work that does not overlap."
+)

@@ -1,0 +1,124 @@
+"""How large is each model, what does its cache take, and do our counts agree with the published ones?"""
+
+from typing import Any
+
+import streamlit as st
+
+from pages import frame, plain
+from pages.parts import state
+from pages.parts.edits import runnable
+from perfmodel import Scenario, model_compare, model_tables
+from perfmodel.catalogue_tables import ALL, rounded, to_csv
+from perfmodel.figures import model_catalogue
+
+SELF, NONE = "scenario", "none"
+VIEWS = {"catalogue": "Catalogue", "model": "One model", "compare": "Compare", "import": "Import"}
+MEASURES = {"kv": "KV per token", "active": "active"}
+
+page = frame("Models", "How large is each model, and what does its cache take?")
+own, models = page.scenario.resolved_model, model_tables.models_of(page.scenario)
+names = {id: model.name for id, model in models.items()} | {SELF: f"this scenario's: {own.name}", NONE: "–"}
+
+
+@st.cache_data(max_entries=64)
+def model_rows(search: str, family: str, kind: str) -> tuple[list[dict[str, Any]], str]:
+    """Return the rows that pass the filters, and the same as CSV."""
+    rows = model_tables.filter_models(model_tables.model_table(), search, family, kind)
+    return rounded(rows), to_csv(rows)
+
+
+def one_model() -> str:
+    """Draw the choice of a model, its headline numbers and the button that takes it; return its id."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = page.choice("about", "Model", [SELF, *models], SELF, labels=names)
+        id = page.scenario.model if chosen == SELF else chosen
+        used = id == page.scenario.model
+        st.button(
+            "In use" if used else "Use this model", key="use", on_click=state.choose, args=("model", id), disabled=used
+        )
+    page.metric_row(model_tables.headline(models[id]))
+    return id
+
+
+def show_catalogue() -> None:
+    """Draw the filters, the map, one model and the table."""
+    search, family, kind, measure = (column for column in st.columns([3, 2, 2, 3]))
+    wanted = search.text_input("Search", placeholder="qwen3 instruct", key="models.search")
+    with family:
+        clan = page.choice("family", "Family", [ALL, *model_tables.families()], ALL)
+    with kind:
+        sort = page.choice("attention", "Attention", [ALL, *model_catalogue.SYMBOLS], ALL)
+    with measure:
+        over = page.choice("measure", "Parameters against", tuple(MEASURES), "kv", labels=MEASURES)
+    rows, text = model_rows(wanted, clan, sort)
+    mine = model_tables.model_row(own)
+    described = model_catalogue.describe_model_map(rows, over, mine)
+    page.show(model_catalogue.model_map(rows, over, mine), "map", describe=described, on_select="about")
+    one_model()
+    number = {c: st.column_config.NumberColumn(help=h, format="localized") for c, h in model_tables.HELP.items()}
+    pinned = {"id": None, "≈ Estimates": st.column_config.TextColumn(width="small")}
+    pinned |= {"Model": st.column_config.TextColumn(pinned=True)}
+    layout = pinned | {"Year": st.column_config.NumberColumn(format="%d")}
+    st.dataframe(rows, key="models", hide_index=True, placeholder="–", column_config=number | layout)
+    st.download_button("Download as CSV", text, "models.csv", "text/csv", on_click="ignore")
+    st.caption("Counted from the dimensions, norms and biases included. ≈ names dimensions that nobody published.")
+
+
+def show_model() -> None:
+    """Draw one model: layers, parameters by part, memory, every dimension with its source."""
+    model = models[one_model()]
+    st.markdown(plain(model_tables.agreement_text(model)))
+    page.show(
+        model_catalogue.layer_strip(model.dimensions), "layers", describe=model_catalogue.describe_layer_strip(model)
+    )
+    page.show(model_catalogue.part_bars([model]), "parts", describe=model_catalogue.describe_part_bars([model]))
+    left, right = st.columns(2)
+    left.table(model_tables.parts_table(model.dimensions), border="horizontal", hide_index=True)
+    right.table(model_tables.memory_table(model), border="horizontal", hide_index=True)
+    rows, sources = model_tables.model_panel(model)
+    st.table(rows, border="horizontal", hide_index=True)
+    st.caption("\n".join(f"{index}. {plain(source)}" for index, source in enumerate(sources, start=1)))
+    st.markdown("\n".join(f"- {plain(remark)}" for remark in (model.file.notes if model.file else ())))
+
+
+def show_compare() -> None:
+    """Draw up to six models side by side, the scenario's first: parameters by part, numbers, times."""
+    others = [NONE, *models]
+    with st.container(horizontal=True):
+        picked = (
+            page.choice("c2", "Against", others, "llama-3.1-70b", labels=names),
+            page.choice("c3", "and", others, "qwen3-30b-a3b", labels=names),
+            page.choice("c4", "and", others, "mixtral-8x7b", labels=names),
+            page.choice("c5", "and", others, NONE, labels=names),
+            page.choice("c6", "and", others, NONE, labels=names),
+        )
+    times = model_compare.times_with(page.scenario, (page.scenario.model, *picked))
+    chosen = [t.model for t in times]
+    page.show(model_catalogue.part_bars(chosen), "parts", describe=model_catalogue.describe_part_bars(chosen))
+    st.table(model_compare.comparison(times), border="horizontal", hide_index=True)
+    st.caption("In brackets: the value divided by that of the first model.")
+    st.caption("\n".join(f"- {plain(note)}" for note in model_compare.comparison_notes(times)))
+
+
+def show_import() -> None:
+    """Draw the panel that turns a config.json into the scenario's model, which then travels in the link."""
+    from pages.parts.import_panel import import_panel
+
+    if change := import_panel():
+        try:
+            take(page.scenario.change(**change))
+        except ValueError as error:
+            page.notice(str(error), "error")
+
+
+def take(scenario: Scenario) -> None:
+    """Make this the scenario of the session and of the link."""
+    now = state.session()
+    if scenario != now.scenario:
+        now.scenario = runnable(scenario)
+        state.write_link(now)
+        st.rerun()
+
+
+view = page.choice("view", "Show", tuple(VIEWS), "catalogue", labels=VIEWS)
+{"catalogue": show_catalogue, "model": show_model, "compare": show_compare, "import": show_import}[view]()

@@ -1,0 +1,174 @@
+"""Link <-> Scenario <-> widgets: who holds the truth on a run of a page.
+
+On a rerun of the same page, after an edit or with the link that we wrote, the widgets hold the truth; otherwise the
+link if there is one; otherwise the last scenario. An edit is an event (`edited`), not a comparison: a link that is
+still on its way to the browser cannot undo it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import streamlit as st
+
+from pages.parts.edits import Edits, apply, runnable
+from pages.parts.registry import view_defaults, view_keys
+from perfmodel import Scenario, from_query
+from perfmodel.scenario import CUSTOM, link_keys
+
+_KEY = "perfmodel"
+#: No value of a secondary control is longer.
+MAX_VIEW_CHARS = 80
+#: Defaults of view keys by page that only a run of the page can tell, so that later links carry them at once.
+_LEARNED: dict[str, dict[str, str]] = {}
+
+
+@dataclass
+class Session:
+    """What one browser tab has said so far."""
+
+    scenario: Scenario = field(default_factory=Scenario)
+    page: str = ""
+    written: dict[str, str] = field(default_factory=dict)
+    views: dict[str, dict[str, str]] = field(default_factory=dict)
+    edits: Edits = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    last_gpu: str = "h100-sxm"
+    touched: bool = False
+    from_link: bool = False
+
+
+def session() -> Session:
+    """Return this tab's session, made on its first run."""
+    if _KEY not in st.session_state:
+        st.session_state[_KEY] = Session()
+    return cast(Session, st.session_state[_KEY])
+
+
+def begin(page: str) -> Session:
+    """Settle the scenario of this run and write its link."""
+    now, link = session(), read_link()
+    same = now.page == page
+    now.from_link = False
+    if same and (now.touched or link == now.written):
+        if now.touched:
+            now.notices = ()
+            _take_edits(now)
+    else:
+        # An edit may arrive together with the page change that it was made before.
+        edits = now.edits if now.touched else {}
+        _arrive(now, page, link)
+        if edits:
+            now.edits = edits
+            _take_edits(now)
+    now.page, now.touched = page, False
+    if now.scenario.gpu != CUSTOM:
+        now.last_gpu = now.scenario.gpu
+    write_link(now)
+    return now
+
+
+def _take_edits(now: Session) -> None:
+    done = apply(now.scenario, now.edits)
+    now.scenario, now.edits, now.problems = done.scenario, done.left, done.problems
+    now.notices += done.notices
+
+
+def _arrive(now: Session, page: str, link: dict[str, str]) -> None:
+    now.edits, now.problems, now.notices = {}, (), ()
+    if not link:
+        return
+    views = {key: link[key] for key in view_defaults(page) if key in link}
+    scenario, notices = from_query(link, view_keys())
+    try:
+        now.scenario = runnable(scenario)
+    except ValueError as error:
+        now.scenario, notices = Scenario(), (*notices, f"{error}; using the default scenario")
+    now.notices = (*duplicates(), *notices)
+    now.views[page] = {key: text for key, text in views.items() if len(text) <= MAX_VIEW_CHARS}
+    now.from_link = True
+
+
+def read_link() -> dict[str, str]:
+    """Return the parameters of the address; of a repeated key the last value."""
+    return dict(st.query_params.to_dict())
+
+
+def duplicates() -> tuple[str, ...]:
+    """Return a notice for every key that stands in the address more than once."""
+    repeated = (key for key in st.query_params if len(st.query_params.get_all(key)) > 1)
+    return tuple(f"{key[:40]} stands in the link more than once; the last value is used" for key in repeated)
+
+
+def link_of(now: Session, page: str) -> dict[str, str]:
+    """Return the whole link of a page: the scenario and what its secondary controls show."""
+    known = {key: text for key, text in view_defaults(page).items() if text is not None}
+    return now.scenario.to_query() | known | _LEARNED.get(page, {}) | now.views.get(page, {})
+
+
+def write_link(now: Session) -> None:
+    """Put the link of the present page into the address bar, if it is not there already."""
+    now.written = link_of(now, now.page)
+    if read_link() != now.written:
+        st.query_params.from_dict(now.written)
+
+
+def edited(name: str, key: str) -> None:
+    """Note that the user changed the widget `key` of a field (a callback: it runs before the page does)."""
+    now = session()
+    now.edits[name], now.touched = st.session_state[key], True
+
+
+def reset(*names: str) -> None:
+    """Forget what was typed into these fields and did not fit."""
+    now = session()
+    now.edits = {name: value for name, value in now.edits.items() if name not in names}
+
+
+def choose(name: str, value: Any) -> None:
+    """Note an edit that no widget holds: a button's callback."""
+    now = session()
+    now.edits[name], now.touched = value, True
+
+
+def hold(key: str, value: Any, default: str = "value", shown: Any = None) -> dict[str, Any]:
+    """Return the arguments that make a widget show `value`, touching its state only when that says otherwise.
+
+    Otherwise the value is passed as the default: a browser that missed the run which set it (Streamlit drops what an
+    interrupted run had to say) still starts from it. `default` is the name of that argument, `shown` its value.
+    """
+    if key not in st.session_state or st.session_state[key] != value:
+        st.session_state[key] = value
+        return {"key": key}
+    return {"key": key, default: value if shown is None else shown}
+
+
+def view(page: str, key: str, options: Sequence[str], default: str) -> tuple[str, str]:
+    """Return what a secondary control shows and, if the link asked for something else, that; the link then follows."""
+    if key in link_keys().values():
+        raise ValueError(f"choice({key!r}): the key belongs to the scenario; take another one")
+    now = session()
+    if view_defaults(page).get(key) is None:
+        _LEARNED.setdefault(page, {})[key] = default
+    shown = now.views.setdefault(page, {})
+    asked = shown.setdefault(key, default)
+    if asked in options:
+        write_link(now)
+        return asked, ""
+    shown[key] = default
+    write_link(now)
+    return default, asked if now.from_link else ""
+
+
+def set_view(page: str, key: str, value: str) -> str:
+    """Change what a secondary control shows and return it."""
+    session().views.setdefault(page, {})[key] = value
+    return value
+
+
+def touch() -> None:
+    """Note that the user did something on this page, in a callback: the widgets hold the truth."""
+    session().touched = True

@@ -1,0 +1,128 @@
+"""The operators of a report as a table, one of them with its formulas, and the headline numbers as texts."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from perfmodel.figures.roofline import Point, points
+from perfmodel.formulas.roofline import arithmetic_intensity, compute_time, memory_time
+from perfmodel.report import Report
+from perfmodel.step import Step
+from perfmodel.units import show, significant
+
+Row = dict[str, str]
+
+
+def rows(report: Report) -> list[Row]:
+    """Return one row per operator of prefill and decode, largest share of its pass first."""
+    found = [
+        (timed.time_s / float(step.time_s), _row(phase, step, index))
+        for phase, step in (("decode", report.decode), ("prefill", report.prefill))
+        for index, timed in enumerate(step.timed)
+    ]
+    return [row for _, row in sorted(found, key=lambda item: -item[0])]
+
+
+def _row(phase: str, step: Step, index: int) -> Row:
+    timed = step.timed[index]
+    return {
+        "Operator": timed.op.name,
+        "Phase": phase,
+        "Block": str(timed.op.group),
+        "Time": show(timed.time_s, "s"),
+        "Share": f"{timed.time_s / float(step.time_s):.1%}",
+        "Bound by": timed.bound,
+        "FLOPs": show(timed.flops, "FLOP"),
+        "Traffic": show(timed.moved_bytes, "B"),
+        "FLOP/B": show(timed.intensity),
+        "Calls": significant(timed.op.count),
+    }
+
+
+def memory_text(report: Report) -> str:
+    """Return what one device needs, of what it has: "20.1 of 80 GB"."""
+    need, has = show(report.memory.total, "B"), show(report.memory.capacity, "B")
+    same_unit = need.split()[-1] == has.split()[-1]
+    return f"{need.split()[0] if same_unit else need} of {has}" if report.memory.capacity > 0 else need
+
+
+def cost_text(report: Report) -> str:
+    """Return the cost of a million output tokens, "$0.42", or a dash without a price."""
+    cost = report.usd_per_million_tokens
+    return f"${significant(cost)}" if math.isfinite(cost) else "no price"
+
+
+def labels(keys: Iterable[str]) -> dict[str, str]:
+    """Return what a person reads for each key of a point: "lm head, decode"."""
+    split = (key.split(".", 1) for key in keys)
+    return {f"{phase}.{name}": f"{_words(name)}, {phase}" for phase, name in split} | {"largest": "the largest"}
+
+
+def find(report: Report, key: str, phases: Sequence[str]) -> Point:
+    """Return the point with this key, or the one with the largest share of its pass."""
+    found = points(report, phases)
+    return next((point for point in found if point.key == key), found[0])
+
+
+def title(point: Point) -> str:
+    """Return the name of a point with its block and its verdict."""
+    timed = point.timed
+    return f"{_words(timed.op.name).capitalize()} ({timed.op.group}, {point.phase}): {timed.bound}-bound"
+
+
+def numbers(point: Point) -> list[tuple[str, str, str]]:
+    """Return the headline numbers of one operator."""
+    timed = point.timed
+    return [
+        ("Time in the pass", show(timed.time_s, "s"), f"All {significant(timed.op.count)} occurrences together."),
+        ("Share of the pass", f"{point.share:.1%}", ""),
+        ("Arithmetic intensity", show(timed.intensity, "FLOP/B"), "FLOPs per byte of main-memory traffic."),
+        ("Achieved rate", show(point.rate, "FLOP/s"), "FLOPs over the realistic time, per device."),
+    ]
+
+
+def cards(report: Report, point: Point) -> list[dict[str, str]]:
+    """Return the formulas behind one operator with its values put in."""
+    timed, setup = point.timed, report.setup
+    engine, chip = setup.engine, setup.chip
+    share = engine.attention_efficiency if timed.op.kind == "attention" else engine.linear_efficiency
+    peak = setup.rates.flops[timed.op.unit]
+    flops, moved = show(timed.flops, "FLOP"), show(timed.moved_bytes, "B")
+    found = [
+        _card("Arithmetic intensity", arithmetic_intensity, f"{flops} / {moved}", timed.intensity, "FLOP/B"),
+        _card(
+            "Time of the arithmetic units",
+            compute_time,
+            f"{flops} / ({show(peak, 'FLOP/s')} peak × {share:.0%} achieved)",
+            timed.compute_s,
+            "s",
+        ),
+        _card(
+            "Time of main memory",
+            memory_time,
+            f"{moved} / ({show(chip.memory_bytes_per_s, 'B/s')} × {engine.memory_efficiency:.0%} achieved)",
+            timed.memory_s,
+            "s",
+        ),
+    ]
+    return [card | {"confidence": f"peaks and bandwidth: datasheet; efficiencies: {engine.name}"} for card in found]
+
+
+def _card(title: str, formula: Callable[..., Any], substituted: str, value: float, unit: str) -> dict[str, str]:
+    text = inspect.getdoc(formula) or ""
+    latex, source = re.search(r"\$\$(.+?)\$\$", text, re.S), re.search(r"Source: (.+)", text)
+    return {
+        "title": title,
+        "latex": latex.group(1).strip() if latex else "",
+        "substituted": f"= {substituted} = {show(value, unit)}",
+        "value": show(value, unit),
+        "source": source.group(1) if source else "",
+    }
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,0 +1,148 @@
+"""Kernels, routing and pruning: what the engine adds to FLOPs and bytes, against measurements and identities."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from perfmodel import MODELS, Scenario, decode, estimate
+from perfmodel.batching import batch_curve, by_precision
+from perfmodel.dimensions import Dimensions
+from perfmodel.estimate import setup
+from perfmodel.memory import weight_bytes
+
+#: FlashDecoding's published table: batch, tokens, FA2 us, split-KV us (A100 40 GB, 16 heads x 128, 2 KV heads, fp16).
+FLASH_DECODING = (
+    (256, 256, 390.5, 63.4),
+    (64, 1024, 364.8, 77.7),
+    (8, 8192, 529.2, 56.4),
+    (2, 32768, 1156.1, 60.3),
+    (1, 65536, 2300.6, 64.4),
+    (1, 131072, 4592.2, 106.6),
+)
+BLOG_LAYER = Dimensions(
+    layers=1, hidden=2048, heads=16, kv_heads=2, head_dim=128, ffn=8192, vocab=32000, max_context=200_000
+)
+
+
+def _attention_us(kernel: str, batch: int, tokens: int) -> float:
+    scenario = Scenario(model="custom", dimensions=BLOG_LAYER, gpu="a100-sxm-40gb", attention=kernel, batch=batch)
+    step = setup(scenario).run(decode(batch, tokens - 1))
+    return next(t.time_s for t in step.timed if t.op.name == "attention") * 1e6
+
+
+@pytest.mark.parametrize(("batch", "tokens", "flash_us", "split_us"), FLASH_DECODING)
+def test_flash_decoding_table(batch: int, tokens: int, flash_us: float, split_us: float) -> None:
+    """S35: without split-KV time follows the waves of batch x heads blocks; with it, the bytes. Nothing is fitted."""
+    np.testing.assert_allclose(_attention_us("flash", batch, tokens), flash_us, rtol=0.12)
+    np.testing.assert_allclose(_attention_us("split", batch, tokens), split_us, rtol=0.30)
+
+
+def test_bandwidth_use_falls_as_the_batch_shrinks() -> None:
+    """S35, E5: at equal KV bytes attention without split-KV slows down as the batch shrinks (articles: grows)."""
+    times = [_attention_us("flash", batch, tokens) for batch, tokens, *_ in FLASH_DECODING[1:5]]
+    assert times == sorted(times)
+
+
+def test_mixtral_experts_touched() -> None:
+    """S69: Mixtral's balanced routing touches 2, 5.47, 7.20, 7.92 experts at batch 1, 4, 8, 16."""
+    moe = next(b.ffn for b in _blocks("mixtral-8x7b"))
+    np.testing.assert_allclose([moe.touched(t) for t in (1.0, 4.0, 8.0, 16.0)], [2, 5.47, 7.20, 7.92], atol=0.005)
+
+
+def test_deepseek_v3_experts_touched() -> None:
+    """Traps 4: DeepSeek-V3 reads about 102 of 256 experts at batch 16."""
+    moe = next(b.ffn for b in _blocks("deepseek-v3") if hasattr(b.ffn, "experts"))
+    np.testing.assert_allclose(moe.touched(16.0), 102, atol=1)
+
+
+def _blocks(model: str):
+    from perfmodel.blocks import blocks
+
+    return blocks(MODELS[model].dimensions)
+
+
+def test_skew_reads_fewer_experts_on_one_device_and_slows_the_busiest_of_many() -> None:
+    """S69: skewed routing touches fewer distinct experts; with expert parallelism the busiest device sets the time."""
+    one = Scenario(model="mixtral-8x7b", gpu="h200-sxm", batch=8)
+    assert estimate(one.change(skew=2.0)).decode_step_s < estimate(one).decode_step_s
+    many = Scenario(model="deepseek-v3", gpu="h200-sxm", n=8, tp=8, ep=8, batch=4096, weights="fp8")
+    assert estimate(many.change(skew=2.0)).ttft_s > estimate(many).ttft_s
+
+
+def test_gemma_3_cache_by_hand() -> None:
+    """Traps 3: Gemma-3-27B at t tokens keeps 10 global layers of t and 52 local ones of min(t, 1024) tokens."""
+    per_layer = 2 * 16 * 128 * 2
+    for context in (32_768, 131_072):
+        report = estimate(Scenario(model="gemma-3-27b", gpu="h200-sxm", input=context - 1, output=1))
+        assert report.kv_bytes == per_layer * (10 * context + 52 * 1024)
+
+
+def test_two_to_four_sparsity_doubles_the_rate_and_halves_the_bytes() -> None:
+    """S13: 2:4 runs at twice the dense peak where the chip has the units and stores 9 of 16 bits per fp16 weight."""
+    dense = Scenario(model="llama-2-7b", gpu="a100-sxm-80gb", engine="ideal")
+    sparse = dense.change(sparsity="2:4")
+    assert setup(sparse).rates.flops["linear"] == 2 * setup(dense).rates.flops["linear"]
+    np.testing.assert_allclose(setup(sparse).precision.weight_bytes / 2.0, 9 / 16)
+    assert any("2:4" in note.text for note in estimate(sparse.change(gpu="v100-sxm-16gb", weights="fp16")).notes)
+
+
+def test_unstructured_pruning_changes_nothing() -> None:
+    """S13: zeros that are stored and multiplied cost the same; the note says so."""
+    dense = Scenario(model="llama-2-7b")
+    pruned = estimate(dense.change(sparsity="unstructured"))
+    assert pruned.ttft_s == estimate(dense).ttft_s
+    assert any("Unstructured" in note.text for note in pruned.notes)
+
+
+def test_structured_pruning_scales_flops_and_bytes() -> None:
+    """S13: half the channels are half the FLOPs and half the bytes of the linear layers, nothing of the rest."""
+    dense, pruned = (setup(Scenario(model="llama-2-7b", sparsity=s)) for s in ("none", "structured-50"))
+    name = "down_proj"
+    ops = [next(op for op in s.ops(decode(1, 100)) if op.name == name) for s in (dense, pruned)]
+    assert ops[1].flops == ops[0].flops / 2
+    assert ops[1].weight_bytes == ops[0].weight_bytes / 2
+    assert weight_bytes(pruned) > weight_bytes(dense) / 2
+
+
+def test_weight_only_quantisation_pays_for_dequantisation_when_compute_bound() -> None:
+    """S14: weight-only int4 speeds decode up nearly 3.88x and slows a compute-bound prefill a little."""
+    fp16 = Scenario(model="llama-2-7b", gpu="a100-sxm-80gb", input=4096, output=2)
+    int4 = fp16.change(weights="int4")
+    assert 1.0 < estimate(int4).ttft_s / estimate(fp16).ttft_s < 1.05
+
+
+def test_batch_curve_is_flat_then_linear() -> None:
+    """S31, S62: with weights alone the step is flat below b* and grows with the batch beyond it."""
+    tiny_context = Scenario(model="llama-2-13b", gpu="h100-sxm", engine="ideal", input=1, output=1)
+    curve = batch_curve(tiny_context)
+    np.testing.assert_allclose(curve.critical, 295.3, atol=0.1)
+    flat = curve.step_s[curve.batch < curve.critical / 3]
+    assert flat.max() / flat.min() < 1.1
+    late = curve.batch > 3 * curve.critical
+    slope = np.polyfit(np.log(curve.batch[late]), np.log(curve.step_s[late]), 1)[0]
+    np.testing.assert_allclose(slope, 1.0, atol=0.05)
+
+
+def test_kv_takeover_is_where_cache_and_weight_bytes_meet() -> None:
+    """S68: at the takeover batch the KV cache moves as many bytes per step as the weights."""
+    curve = batch_curve(Scenario(model="llama-2-7b", gpu="h100-sxm", input=4000, output=2))
+    weights, cache = (np.interp(curve.kv_takeover, curve.batch, need) for need in curve.needs_s[:2])
+    np.testing.assert_allclose(cache, weights, rtol=0.02)
+
+
+def test_memory_ends_where_the_curve_says() -> None:
+    """The largest batch fits and one more sequence does not."""
+    curve = batch_curve(Scenario(model="llama-3.1-8b", gpu="l4", engine="fused"))
+    scenario = Scenario(model="llama-3.1-8b", gpu="l4", engine="fused", batch=curve.largest)
+    assert estimate(scenario).memory.fits
+    assert not estimate(scenario.change(batch=curve.largest + 1)).memory.fits
+
+
+def test_smaller_types_never_slow_decode() -> None:
+    """S14, S15: at any batch fewer bytes per weight or per cached value never make a step slower on H100."""
+    curves = by_precision(Scenario(model="llama-3.1-8b", engine="ideal"))
+    batch = curves[0].batch
+    wide, narrow = curves[1].step_s, np.interp(curves[1].batch, curves[2].batch, curves[2].step_s)
+    assert batch[0] == 1
+    assert (narrow <= wide * 1.001).all()
