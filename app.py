@@ -11,7 +11,11 @@ page.metric_row(
     [
         ("Time to first token", show(report.ttft_s, "s"), "The prefill pass, without queueing."),
         ("Time per token", show(report.tpot_s, "s"), "After the first one, mean over the generation."),
-        ("Tokens per second", significant(report.tokens_per_s), "Output tokens of all sequences together, prefill included."),
+        (
+            "Tokens per second",
+            significant(report.tokens_per_s),
+            "Output tokens of all sequences together, prefill included.",
+        ),
         (
             "Memory per device",
             operators.memory_text(report),

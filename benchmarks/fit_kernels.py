@@ -27,10 +27,13 @@ from perfmodel.formulas.occupancy import cached_bandwidth, ramped_efficiency
 from perfmodel.generation import GENERATION_SPECS, matmul_class
 from perfmodel.hardware import ACCELERATORS
 from perfmodel.precision import Precision
-from perfmodel.units import MICRO
+from perfmodel.units import MEGA, MICRO
 
 OVERLAP = ENGINES["fused"].overlap
 WEIGHTS = {"nvfp4": "fp4", "bf16": "bf16", "fp16": "fp16", "fp8": "fp8", "int8": "int8", "int4": "int4"}
+LARGEST_CACHE_BYTES = 126 * MEGA
+#: Other architectures with the same processor.
+SAME_PROCESSOR = {"Hopper": ("Hopper", "Grace Hopper")}
 SOURCE = "published kernel timings: AIConfigurator (TensorRT-LLM 1.0/1.3, vLLM 0.14/0.24)"
 Rows = list[dict[str, str]]
 
@@ -101,7 +104,9 @@ def fit_attention(rows: Rows, decode: bool) -> dict[str, Any]:
     moved = 2.0 * batch * new * heads * head_dim * 2.0 + 2.0 * batch * context * kv_heads * head_dim * value
     peak = chip_column(rows, lambda chip: chip.peak_flops["bf16"])
     bandwidth = chip_column(rows, lambda chip: chip.memory_bytes_per_s)
+    # Where the cache is not published, that of the other chips of the generation is taken.
     cache = chip_column(rows, lambda chip: chip.l2_bytes)
+    cache = np.where(cache > 0, cache, LARGEST_CACHE_BYTES)
 
     def predict(p: Any) -> Any:
         if decode:
@@ -133,7 +138,8 @@ def read(path: Path, family: str = "aiconfigurator") -> Rows:
 
 def toml(architecture: str, tables: dict[str, dict[str, Any]]) -> str:
     """Return the spec file of one generation."""
-    lines = [f'architectures = ["{architecture}"]', f'fitted = "{datetime.date.today()}"', f'source = "{SOURCE}"']
+    names = ", ".join(f'"{name}"' for name in SAME_PROCESSOR.get(architecture, (architecture,)))
+    lines = [f"architectures = [{names}]", f'fitted = "{datetime.date.today()}"', f'source = "{SOURCE}"']
     for name, table in tables.items():
         lines += ["", f"[{name}]", *(f"{key} = {value}" for key, value in table.items())]
     return "\n".join(lines) + "\n"

@@ -26,9 +26,8 @@ What a page may use of `page`:
   returns the customdata of the clicked point, or None; `on_select="op"` makes a click choose its customdata in the
   secondary control `op` (which keyboards reach too).
 - `page.table(rows, key)`: a table from a list of dicts (column -> text or number).
-- `page.cards(cards, *, open_first=False)`: formula cards of `perfmodel.explain`, one expander each. A card has the
-  attributes or keys title, latex, substituted, value, unit, source, confidence (texts; absent ones are left out).
-- `page.fold(title, key)`: an expander whose content is made only when open: `if fold := page.fold(...): with fold:`.
+- `page.cards(cards, *, open_first=False)`: formula cards of `perfmodel.explain`, one expander each, lazy:
+  `page.cards(explain.cards(page.report, explain.TIME))`.
 - `page.notice(text, level="warning")`: a message at the top of the page, level info, warning or error.
 
 Everything else is plain Streamlit below the frame. Rules of the link: on a rerun of the same page, after an edit or
@@ -206,10 +205,10 @@ class Page:
         return box if box.open else None
 
     def cards(self, cards: Iterable[Any], *, open_first: bool = False) -> None:
-        """Draw formula cards, one expander each: formula, substituted values, unit, source, confidence."""
-        for index, card in enumerate(cards):
-            with st.expander(_heading(card), expanded=open_first and index == 0):
-                _card(card)
+        """Draw formula cards, one lazy expander each: formula, values put in, unit, source, confidence, drill-down."""
+        from pages.parts.cards import render  # here: the cards' texts use `plain` of this module
+
+        render(list(cards), open_first=open_first)
 
 
 def plain(text: str) -> str:
@@ -235,26 +234,3 @@ def _picked(page: str, key: str, widget: str) -> None:
 def _chosen(page: str, key: str, widget: str) -> None:
     state.set_view(page, key, str(st.session_state[widget]))
     state.touch()
-
-
-def _heading(card: Any) -> str:
-    value = _text(card, "value")
-    return f"**{plain(_text(card, 'title'))}**" + (
-        f" = {plain(value)} {plain(_text(card, 'unit'))}".rstrip() if value else ""
-    )
-
-
-def _text(card: Any, name: str) -> str:
-    found = card.get(name) if isinstance(card, Mapping) else getattr(card, name, None)
-    return "" if found is None else str(found)
-
-
-def _card(card: Any) -> None:
-    if _text(card, "latex"):
-        st.latex(_text(card, "latex"))
-    if _text(card, "substituted"):
-        st.markdown(plain(_text(card, "substituted")))
-    facts = (
-        f"{name.capitalize()}: {plain(_text(card, name))}" for name in ("source", "confidence") if _text(card, name)
-    )
-    st.caption("  \n".join(facts))

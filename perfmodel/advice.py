@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from perfmodel.formulas.roofline import amdahl_time
+from perfmodel.formulas.roofline import amdahl_time, critical_batch
 from perfmodel.report import Report
 from perfmodel.setup import Setup
 from perfmodel.step import REGIMES, Step
@@ -61,6 +61,12 @@ def flip_batch(setup: Setup, past: float) -> int | None:
     return int(high)
 
 
+def linear_critical_batch(setup: Setup) -> float:
+    """Return b* = (bytes per weight / 2) F / W of the setup's weight type and math on its chip."""
+    peak, bandwidth = setup.rates.flops["linear"], setup.chip.memory_bytes_per_s
+    return float(critical_batch(setup.precision.weight_bytes, peak, bandwidth))
+
+
 def _compute_leads(
     setup: Setup, batch: np.ndarray[tuple[int], np.dtype[np.float64]], past: float
 ) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -108,6 +114,15 @@ _WORDS = {
 }
 
 
+def _flip(v: Verdict, report: Report) -> str:
+    if v.flip_batch is None:
+        linear = linear_critical_batch(report.setup)
+        return f"no batch flips it: KV reads grow with the batch (the linear layers alone would turn at {linear:,.0f})"
+    fits = report.memory.largest_batch
+    room = f", but only {fits:,} fit" if 0 < fits < v.flip_batch else ""
+    return f"batch {v.flip_batch:,} flips it{room}"
+
+
 def _sentence(v: Verdict, report: Report) -> str:
     shares = report.decode.shares
     parts = [f"Decode is {_WORDS[v.regime]}"]
@@ -116,9 +131,7 @@ def _sentence(v: Verdict, report: Report) -> str:
     else:
         parts[0] += f" ({shares[REGIMES.index(v.regime)]:.0%} of the step)"
     if v.regime == "memory":
-        parts.append(
-            f"batch {v.flip_batch:,} flips it" if v.flip_batch else "no batch flips it: KV reads grow with the batch"
-        )
+        parts.append(_flip(v, report))
     if v.regime != "overhead":
         parts.append(f"launch overhead is {v.overhead_share:.0%} of the step")
     if v.network_share >= 0.05 and v.regime != "network":

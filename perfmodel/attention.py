@@ -10,13 +10,11 @@ import numpy as np
 from perfmodel.formulas.flops import attention_flops, causal_pairs, windowed_pairs
 from perfmodel.formulas.kv import unfused_attention_bytes, window_context
 from perfmodel.formulas.types import Real
-from perfmodel.ops import Group, Op, Pass
+from perfmodel.ops import DECODE_UP_TO, Group, Op, Pass
 
 # Kernels an unfused framework launches: rotate-half RoPE on Q and K with the cache update; bmm, scale, mask,
 # softmax, cast, bmm.
 EAGER_ROPE_LAUNCHES, EAGER_ATTENTION_LAUNCHES = 12, 6
-#: Passes of at most this many new tokens per sequence run the decode form of a kernel (decode, speculative verify).
-DECODE_UP_TO = 8
 
 
 def decodes(run: Pass) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
@@ -140,7 +138,7 @@ class Attention:
             activation_bytes=moved,
             kv_bytes=work.batch * context * 2.0 * kv_heads * self.head_dim * precision.kv_bytes,
             launches=1 if run.kernels.flash else EAGER_ATTENTION_LAUNCHES,
-            shape=(work.tokens, context, heads, kv_heads, self.head_dim),
+            shape=(work.tokens, context, heads, kv_heads, self.head_dim, work.new),
             blocks=self._blocks(run, heads, context),
         )
 
@@ -254,7 +252,7 @@ class LatentAttention:
                 "linear",
                 flops=score_flops,
                 kv_bytes=work.batch * work.context * self.index_dim,
-                shape=(work.tokens, work.context, float(self.index_heads), 1.0, float(self.index_dim)),
+                shape=(work.tokens, work.context, float(self.index_heads), 1.0, float(self.index_dim), work.new),
             ),
         ]
 
@@ -279,7 +277,7 @@ class LatentAttention:
             flops=2.0 * pairs * heads * (latent + self.kv_lora),
             activation_bytes=work.tokens * heads * (latent + self.kv_lora) * precision.activation_bytes,
             kv_bytes=work.batch * read * latent * precision.kv_bytes,
-            shape=(work.tokens, read, heads, 1.0, float(latent)),
+            shape=(work.tokens, read, heads, 1.0, float(latent), work.new),
         )
         return [
             self._per_head(run, "absorb_query", heads, self.nope_dim, self.kv_lora),
@@ -312,6 +310,6 @@ class LatentAttention:
             activation_bytes=moved + keys,
             kv_bytes=work.batch * work.past * (self.kv_lora + self.rope_dim) * precision.kv_bytes,
             launches=1 if run.kernels.flash else EAGER_ATTENTION_LAUNCHES,
-            shape=(work.tokens, read, heads, heads, float(head)),
+            shape=(work.tokens, read, heads, heads, float(head), work.new),
         )
         return [expand, attend]

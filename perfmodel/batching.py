@@ -8,9 +8,9 @@ from typing import TypeAlias
 
 import numpy as np
 
+from perfmodel.advice import linear_critical_batch
 from perfmodel.blocks import parameters
 from perfmodel.estimate import setup
-from perfmodel.formulas.roofline import critical_batch
 from perfmodel.hardware import ACCELERATORS
 from perfmodel.memory import Memory, cache_bytes
 from perfmodel.scenario import Scenario
@@ -81,12 +81,6 @@ def batch_curve(scenario: Scenario, label: str = "") -> BatchCurve:
     )
 
 
-def linear_critical_batch(resolved: Setup) -> float:
-    """Return b* = (bytes per weight / 2) F / W of the scenario's weight type and math on its chip."""
-    achieved = resolved.rates.flops["linear"] / resolved.chip.memory_bytes_per_s
-    return float(critical_batch(resolved.precision.weight_bytes, achieved, 1.0))
-
-
 def kv_takeover_batch(resolved: Setup, context: float) -> float:
     """Return the batch whose KV cache at this context holds as many bytes as the active weights."""
     d, precision = resolved.model.dimensions, resolved.precision
@@ -97,8 +91,10 @@ def kv_takeover_batch(resolved: Setup, context: float) -> float:
 
 def _needs(resolved: Setup, batch: Array, context: float) -> Array:
     step = resolved.run(decode(batch, context))
-    rate = resolved.chip.memory_bytes_per_s * resolved.engine.memory_efficiency
-    parts = [step.total("weight_bytes") / rate, step.total("kv_bytes") / rate, step.totals_s[0], step.totals_s[3]]
+    engine, bandwidth = resolved.engine, resolved.chip.memory_bytes_per_s
+    weights = step.total("weight_bytes") / (bandwidth * engine.kernel_class("linear").memory_efficiency)
+    cache = step.total("kv_bytes") / (bandwidth * engine.kernel_class("decode_attention").memory_efficiency)
+    parts = [weights, cache, step.totals_s[0], step.totals_s[3]]
     return np.stack([np.broadcast_to(np.asarray(part), batch.shape) for part in parts])
 
 

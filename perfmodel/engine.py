@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from perfmodel.catalog import Catalog
+from perfmodel.formulas.types import Real
 from perfmodel.ops import Kernels
 from perfmodel.units import GIGA, MICRO
 
@@ -43,7 +45,26 @@ class EngineFile(BaseModel):
     aliases: tuple[str, ...] = ()
     collectives: str = "nccl"
     kernels: KernelTable
+    kernel_table: bool = False
     constants: dict[str, Constant]
+
+
+#: Kernel classes whose constants may be measured per chip generation.
+ATTENTION_CLASSES = ("prefill_attention", "decode_attention")
+
+
+@dataclass(frozen=True, slots=True)
+class KernelClass:
+    """What kernels of one class reach: shares of peak and bandwidth, fixed device time [s], attention's ramp [tokens].
+
+    `measured`: fitted on timings of this chip generation, conversion of the operands included.
+    """
+
+    efficiency: Real
+    memory_efficiency: Real
+    kernel_s: Real
+    ramp_tokens: Real = 0.0
+    measured: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,9 +95,19 @@ class Engine:
     constants: dict[str, Constant]
     aliases: tuple[str, ...] = ()
     collectives: str = "nccl"
+    kernel_table: bool = False
+    classes: Mapping[str, KernelClass] = field(default_factory=dict)
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+    def kernel_class(self, name: str) -> KernelClass:
+        """Return the constants of a kernel class: measured ones where the chip's generation has them, else general."""
+        found = self.classes.get(name)
+        if found:
+            return found
+        efficiency = self.attention_efficiency if name in ATTENTION_CLASSES else self.linear_efficiency
+        return KernelClass(efficiency, self.memory_efficiency, self.kernel_s)
 
 
 _SHARES = ("linear_efficiency", "dequant_efficiency", "attention_efficiency", "memory_efficiency", "network_efficiency")
@@ -90,17 +121,19 @@ def engine(id: str, table: dict[str, Any]) -> Engine:
         low = 0.0 if "overlap" in name else 1e-6
         if not low <= value[name] <= 1.0:
             raise ValueError(f"constants.{name}={value[name]} must lie between 0 and 1")
+    numbers: dict[str, Any] = {name: value[name] for name in (*_SHARES, "overlap", "network_overlap", "chunk_tokens")}
+    numbers |= {f"{name}_s": value[f"{name}_us"] * MICRO for name in ("kernel", "host", "step", "collective")}
     return Engine(
         id=id,
         name=file.name,
         summary=file.summary,
         kernels=Kernels(**file.kernels.model_dump()),
-        **{name: value[name] for name in (*_SHARES, "overlap", "network_overlap", "chunk_tokens")},
-        **{f"{name}_s": value[f"{name}_us"] * MICRO for name in ("kernel", "host", "step", "collective")},
+        **numbers,
         reserve_bytes=value["reserve_gb"] * GIGA,
         constants=file.constants,
         aliases=file.aliases,
         collectives=file.collectives,
+        kernel_table=file.kernel_table,
     )
 
 

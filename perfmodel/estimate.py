@@ -9,17 +9,19 @@ from perfmodel.memory import Memory
 from perfmodel.report import Note, Report
 from perfmodel.scenario import Scenario
 from perfmodel.setup import Setup
+from perfmodel.tuning import tuned
 from perfmodel.units import show
 from perfmodel.workload import decode, prefill
 
 
 def setup(scenario: Scenario) -> Setup:
     """Resolve the names of a scenario."""
+    chip, precision = scenario.resolved_gpu, scenario.precision
     return Setup(
         scenario.resolved_model,
-        scenario.resolved_gpu,
-        scenario.resolved_engine,
-        scenario.precision,
+        chip,
+        tuned(scenario.resolved_engine, chip, precision),
+        precision,
         scenario.tp,
         scenario.pp,
         scenario.dp,

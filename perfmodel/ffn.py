@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from perfmodel.formulas.flops import experts_touched
-from perfmodel.formulas.occupancy import imbalanced_share
+from perfmodel.formulas.occupancy import expected_maximum, imbalanced_share
 from perfmodel.formulas.types import Real
 from perfmodel.ops import Group, Op, Pass
 
@@ -115,15 +115,17 @@ class MoE:
         # Experts spread over ep devices; beyond tp, replicas share experts. The busiest device sets the time.
         reach = run.work.tokens * max(1.0, run.ep / run.tp)
         fair = reach * self.top_k / run.ep
-        routed = imbalanced_share(fair, run.skew, run.ep)
         if run.ep == 1:
-            touched = self.touched(reach, run.skew)
+            routed, touched = fair, self.touched(reach, run.skew)
         else:
-            # The busiest device's experts are chosen `skew` times as often as the average one.
+            # Even balanced routing is uneven by chance; the busiest device's experts are chosen `skew` times as often.
+            fair = imbalanced_share(fair, run.skew, run.ep)
+            routed = np.minimum(expected_maximum(fair, fair * (1.0 - 1.0 / run.ep), run.ep), reach * self.top_k)
             local = self.experts / run.ep
-            touched = experts_touched(local, np.minimum(local, self.top_k / run.ep * run.skew), reach)
+            mean = experts_touched(local, np.minimum(local, self.top_k / run.ep * run.skew), reach)
+            spread = expected_maximum(mean, mean * (1.0 - mean / local), run.ep)
             # Experts come whole: however few the tokens, the busiest device reads at least one.
-            touched = np.maximum(touched, 1.0)
+            touched = np.minimum(np.maximum(spread, 1.0), local)
         return _Load(routed, touched, 1.0 if run.kernels.fused_elementwise else touched)
 
     def _routed(self, run: Pass) -> list[Op]:
@@ -154,7 +156,8 @@ class MoE:
         if run.ep <= run.tp:
             return []
         # Each token's activations go to its experts and come back, but for the share that stays at home.
-        sent = 2.0 * run.work.tokens * self.top_k * self.hidden * run.precision.activation_bytes
+        # The ranks of a tensor-parallel group hold the same tokens: each sends its share of them.
+        sent = 2.0 * run.work.tokens / run.tp * self.top_k * self.hidden * run.precision.activation_bytes
         return [Op("all_to_all", Group.NETWORK, "all_to_all", network_bytes=sent, ranks=run.ep, launches=2.0)]
 
 

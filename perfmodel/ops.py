@@ -30,6 +30,8 @@ class Group(StrEnum):
 
 #: The kernel family an operator runs as: decides which efficiency of the engine applies.
 Kind = Literal["matmul", "attention", "elementwise", "all_reduce", "all_to_all", "send", "host"]
+#: Passes of at most this many new tokens per sequence run the decode form of a kernel (decode, speculative verify).
+DECODE_UP_TO = 8
 #: Kinds that use the network and not the device.
 COLLECTIVES = frozenset({"all_reduce", "all_to_all", "send"})
 #: The unit that does the arithmetic: quantised linear layers, 16-bit matrix work, or vector lanes.
@@ -40,7 +42,7 @@ Unit = Literal["linear", "wide", "vector"]
 class Op:
     """One operator on one device, `count` times per pass. Bytes and FLOPs are those of one occurrence.
 
-    `shape`: (m, k, n) of a matrix product, (queries, context, heads, kv_heads, head_dim) of attention.
+    `shape`: (m, k, n) of a matrix product, (queries, context, heads, kv_heads, head_dim, new) of attention.
     `network_bytes`: buffer of a collective over `ranks` devices.
     `blocks`: thread blocks and the bytes each streams alone, for a kernel that cannot split its work further.
     """

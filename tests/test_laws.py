@@ -395,12 +395,21 @@ def test_quantised_is_never_slower(weights: str) -> None:
     """Fewer weight bytes never cost time: ideal in every phase, real engines wherever dequantising is hidden."""
     for gpu in CHIPS:
         for model in ("llama-3.1-8b", "mixtral-8x7b"):
-            for engine in ENGINES:
+            # Measured kernels pay a fixed time to convert activations, so small ones may lose: see the next test.
+            for engine in (name for name in ENGINES if not ENGINES[name].kernel_table):
                 full, small = (real(model, gpu=gpu, engine=engine, weights=w) for w in ("bf16", weights))
                 # A compute-bound product loses what the engine's dequantisation costs, and never more.
                 loss = ENGINES[engine].dequant_efficiency
                 for work, allowed in ((decode(1, 400), 1.0), (decode(64, 400), 1 / loss), (prefill(4, 600), 1 / loss)):
                     assert small.run(work).time_s <= full.run(work).time_s * allowed * (1 + 1e-12), (gpu, model, engine)
+
+
+@pytest.mark.parametrize("weights", ["fp8", "int4"])
+def test_quantised_weights_pay_on_a_large_model(weights: str) -> None:
+    """S14: with measured kernels too, decode at batch 1 of a 70B model gains most of the bytes that are saved."""
+    for gpu in ("a100-sxm-80gb", "h100-sxm", "b200-sxm"):
+        full, small = (real("llama-3.1-70b", gpu=gpu, weights=w).run(decode(1, 400)).time_s for w in ("bf16", weights))
+        assert full / small > 1.4
 
 
 @pytest.mark.parametrize("kv", ["fp8", "int8", "int4", "fp4"])

@@ -10,7 +10,7 @@ from typing import Any
 from perfmodel.blocks import blocks, parameters
 from perfmodel.catalog import Source
 from perfmodel.dimensions import Dimensions
-from perfmodel.engine import Engine
+from perfmodel.engine import Engine, KernelClass
 from perfmodel.explain.trace import Traced, leaf, named
 from perfmodel.formulas.kv import quantised_bits
 from perfmodel.formulas.types import Real
@@ -127,7 +127,28 @@ def traced_engine(engine: Engine) -> Engine:
     }
     values["reserve_bytes"] = constant("reserve_bytes", "reserve_gb", "B")
     values["chunk_tokens"] = constant("chunk_tokens", "chunk_tokens", "")
+    values["classes"] = {name: _traced_class(engine, name) for name in engine.classes}
     return replace(engine, **values)
+
+
+def _traced_class(engine: Engine, name: str) -> KernelClass:
+    """Return measured kernel constants, traced to the fit they come from."""
+    plain = engine.classes[name]
+
+    def number(key: str, value: float, unit: str = "") -> Real:
+        given = engine.constants.get(f"{name}.{key}")
+        if given is None:
+            return value
+        source = Source(given.source, given.source, note=given.note)
+        return leaf(f"{spaced(name)} {spaced(key.removesuffix('_us'))}", value, unit, source, given.note)
+
+    return replace(
+        plain,
+        efficiency=number("efficiency", plain.efficiency),
+        memory_efficiency=number("memory_efficiency", plain.memory_efficiency),
+        kernel_s=number("kernel_us", plain.kernel_s, "s"),
+        ramp_tokens=number("ramp_tokens", plain.ramp_tokens),
+    )
 
 
 def traced_chip(chip: Accelerator) -> Accelerator:
@@ -163,7 +184,7 @@ def traced_fabric(setup: Setup) -> Fabric:
     if not isinstance(bandwidth, Traced):
         given = link.sources["bandwidth"] if link else _ESTIMATE
         bandwidth = leaf("link bandwidth", bandwidth, "B/s", given, "one direction")
-    return replace(fabric, bytes_per_s=bandwidth, latency_s=latency)
+    return replace(fabric, bytes_per_s=bandwidth, latency_s=latency, by_formula=True)
 
 
 def given(scenario: Scenario, name: str) -> Traced:

@@ -26,7 +26,7 @@ from perfmodel.ops import COLLECTIVES, Group, Op
 from perfmodel.precision import Precision
 from perfmodel.report import Report
 from perfmodel.setup import Setup
-from perfmodel.step import Fabric, achieved_rate, network_time
+from perfmodel.step import Fabric, achieved_rate, kernel_class, network_time
 from perfmodel.workload import Workload
 
 _BYTES = ("weight_bytes", "activation_bytes", "kv_bytes", "network_bytes")
@@ -148,17 +148,18 @@ class Rerun:
         """Price one operator with the formulas of the engine."""
         setup, engine = self.setup, self.setup.engine
         times = self.times(op)
-        compute = compute_time(op.flops, achieved_rate(op, engine, setup.rates)) * times if op.flops else 0.0
+        kernel = kernel_class(op, engine)
+        compute = compute_time(op.flops, achieved_rate(op, kernel, engine, setup.rates)) * times if op.flops else 0.0
         memory, bandwidth = 0.0, setup.chip.memory_bytes_per_s
         if op.moved_bytes:
             memory = (
-                memory_time(named("moved bytes", op.moved_bytes, "B"), bandwidth * engine.memory_efficiency) * times
+                memory_time(named("moved bytes", op.moved_bytes, "B"), bandwidth * kernel.memory_efficiency) * times
             )
         if op.blocks and setup.chip.sms > 0:
             limit = times * streaming_time(op.blocks[0], op.blocks[1], setup.chip.sms, bandwidth)
             memory = max(memory, limit)
         network = network_time(op, engine, self.fabric) * times
-        fixed = engine.kernel_s * op.launches * times if op.kind not in COLLECTIVES else 0.0
+        fixed = kernel.kernel_s * op.launches * times if op.kind not in COLLECTIVES else 0.0
         if op.kind == "host":
             fixed = engine.step_s
         needs = (

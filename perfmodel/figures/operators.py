@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import math
-import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
+from perfmodel.explain import Card, explain_op
 from perfmodel.figures.roofline import Point, points
-from perfmodel.formulas.roofline import arithmetic_intensity, compute_time, memory_time
 from perfmodel.report import Report
 from perfmodel.step import Step
 from perfmodel.units import show, significant
@@ -85,43 +82,9 @@ def numbers(point: Point) -> list[tuple[str, str, str]]:
     ]
 
 
-def cards(report: Report, point: Point) -> list[dict[str, str]]:
-    """Return the formulas behind one operator with its values put in."""
-    timed, setup = point.timed, report.setup
-    engine, chip = setup.engine, setup.chip
-    share = engine.attention_efficiency if timed.op.kind == "attention" else engine.linear_efficiency
-    peak = setup.rates.flops[timed.op.unit]
-    flops, moved = show(timed.flops, "FLOP"), show(timed.moved_bytes, "B")
-    found = [
-        _card("Arithmetic intensity", arithmetic_intensity, f"{flops} / {moved}", timed.intensity, "FLOP/B"),
-        _card(
-            "Time of the arithmetic units",
-            compute_time,
-            f"{flops} / ({show(peak, 'FLOP/s')} peak × {share:.0%} achieved)",
-            timed.compute_s,
-            "s",
-        ),
-        _card(
-            "Time of main memory",
-            memory_time,
-            f"{moved} / ({show(chip.memory_bytes_per_s, 'B/s')} × {engine.memory_efficiency:.0%} achieved)",
-            timed.memory_s,
-            "s",
-        ),
-    ]
-    return [card | {"confidence": f"peaks and bandwidth: datasheet; efficiencies: {engine.name}"} for card in found]
-
-
-def _card(title: str, formula: Callable[..., Any], substituted: str, value: float, unit: str) -> dict[str, str]:
-    text = inspect.getdoc(formula) or ""
-    latex, source = re.search(r"\$\$(.+?)\$\$", text, re.S), re.search(r"Source: (.+)", text)
-    return {
-        "title": title,
-        "latex": latex.group(1).strip() if latex else "",
-        "substituted": f"= {substituted} = {show(value, unit)}",
-        "value": show(value, unit),
-        "source": source.group(1) if source else "",
-    }
+def cards(report: Report, point: Point) -> tuple[Card, ...]:
+    """Return the card of one operator: its time, and below it needs, FLOPs, bytes and rates down to their sources."""
+    return (explain_op(report, point.phase, point.timed.op.name),)
 
 
 def _words(name: str) -> str:

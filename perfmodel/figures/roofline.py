@@ -65,8 +65,9 @@ def roofs(report: Report) -> tuple[Roof, ...]:
     rates, engine, bandwidth = setup.rates, setup.engine, setup.chip.memory_bytes_per_s
     peaks = {rates.linear: rates.flops["linear"], rates.wide: rates.flops["wide"]}
     found = [Roof(dtype, peak, bandwidth, False) for dtype, peak in peaks.items()]
-    reached = bandwidth * engine.memory_efficiency
-    found += [Roof(dtype, peak * engine.linear_efficiency, reached, True) for dtype, peak in peaks.items()]
+    for dtype, unit in ((rates.linear, "linear"), (rates.wide, "wide")):
+        reached = engine.kernel_class(unit)
+        found.append(Roof(dtype, peaks[dtype] * reached.efficiency, bandwidth * reached.memory_efficiency, True))
     return tuple(dict.fromkeys(found))
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 
 from perfmodel.formulas.types import Real
+
+_normal_quantile = np.vectorize(NormalDist().inv_cdf, otypes=[float])
 
 
 def wave_utilisation(blocks: Real, sms: Real) -> Real:
@@ -117,3 +121,26 @@ def cached_bandwidth(bytes_per_s: Real, moved_bytes: Real, cache_bytes: Real, ga
     """
     hit = np.minimum(np.maximum(1.5 - moved_bytes / cache_bytes, 0.0), 1.0)
     return bytes_per_s * (1.0 + (gain - 1.0) * hit)
+
+
+def expected_maximum(mean: Real, variance: Real, count: int) -> Real:
+    r"""Expected largest of several equally distributed loads, by the normal approximation.
+
+    $$ l = \mu + \sigma\,\Phi^{-1}\!\bigl(0.5264^{1/n}\bigr) $$
+
+    Args:
+        mean: mean load, mu [any]
+        variance: variance of one load, sigma squared [any]
+        count: loads, n [1]
+
+    Returns:
+        load of the busiest, l, in the unit of `mean` [any]
+
+    Validity: independent loads; within about 8 % of simulated expert-parallel routing from batch 1 to 64.
+    Source: Blom's plotting position of the largest order statistic; article_cases S69.
+
+    >>> round(float(expected_maximum(1.0, 31 / 32, 8)), 2), float(expected_maximum(5.0, 3.0, 1))
+    (2.4, 5.0)
+    """
+    quantile = np.where(np.asarray(count) > 1, _normal_quantile(0.5264 ** (1.0 / np.asarray(count))), 0.0)
+    return mean + np.sqrt(variance) * quantile
