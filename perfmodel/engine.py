@@ -46,6 +46,7 @@ class EngineFile(BaseModel):
     collectives: str = "nccl"
     kernels: KernelTable
     kernel_table: bool = False
+    continuous: bool = False
     constants: dict[str, Constant]
 
 
@@ -71,6 +72,7 @@ class KernelClass:
 class Engine:
     """One profile in SI. Efficiencies are shares of the datasheet; overlaps are shares hidden (0 to 1).
 
+    `continuous`: requests join and leave at every step, so a decode step also carries other requests' prefill.
     `collectives`: the communication library, an id of backends/; `network_efficiency` is relative to its own rate,
     `collective_s` comes on top of its start-up.
     """
@@ -96,6 +98,7 @@ class Engine:
     aliases: tuple[str, ...] = ()
     collectives: str = "nccl"
     kernel_table: bool = False
+    continuous: bool = False
     classes: Mapping[str, KernelClass] = field(default_factory=dict)
 
     def __hash__(self) -> int:
@@ -134,6 +137,7 @@ def engine(id: str, table: dict[str, Any]) -> Engine:
         aliases=file.aliases,
         collectives=file.collectives,
         kernel_table=file.kernel_table,
+        continuous=file.continuous,
     )
 
 

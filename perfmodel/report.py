@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from perfmodel.blocks import parameters
 from perfmodel.catalog import ESTIMATE, Source
-from perfmodel.formulas.combine import output_rate, price_per_million, request_time
+from perfmodel.formulas.combine import interference_time, output_rate, price_per_million, request_time
 from perfmodel.formulas.roofline import chip_seconds, request_cost
 from perfmodel.memory import Memory, cache_bytes, cache_per_token, weight_bytes
 from perfmodel.scenario import Scenario
@@ -56,7 +56,12 @@ class Report:
 
     @property
     def ttft_s(self) -> float:
-        """Time to first token without queueing: the prefill pass [s]."""
+        """Time to first token without queueing [s]: the prefill pass; under continuous batching one request's share."""
+        return self.prefill_s / (self.scenario.batch if self.setup.engine.continuous else 1)
+
+    @property
+    def prefill_s(self) -> float:
+        """Time of the prefill pass of the whole batch [s]."""
         return float(self.prefill.time_s)
 
     @property
@@ -66,8 +71,10 @@ class Report:
 
     @property
     def tpot_s(self) -> float:
-        """Time per output token after the first, mean over the generation [s]."""
-        return self.mean_step_s
+        """Time per output token after the first, mean over the generation, other requests' prefill included [s]."""
+        if not self.setup.engine.continuous:
+            return self.mean_step_s
+        return float(self.mean_step_s + interference_time(self.prefill_s, self.scenario.batch, self.scenario.output))
 
     @property
     def e2e_s(self) -> float:
@@ -165,7 +172,7 @@ class Report:
         p = parameters(self.setup.model.dimensions)
         result: dict[str, Any] = {name: _finite(getattr(self, name)) for name in PLAIN_RESULTS}
         return result | {
-            "prefill_s": _finite(self.ttft_s),
+            "prefill_s": _finite(self.prefill_s),
             "memory_bytes": _finite(self.memory.total),
             "fits": self.memory.fits,
             "params_total": p.total,

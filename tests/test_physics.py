@@ -146,3 +146,20 @@ def test_smaller_types_never_slow_decode() -> None:
     wide, narrow = curves[1].step_s, np.interp(curves[1].batch, curves[2].batch, curves[2].step_s)
     assert batch[0] == 1
     assert (narrow <= wide * 1.001).all()
+
+
+def test_continuous_batching_creates_no_work() -> None:
+    """Conservation: B requests in flight need B prefills and o shared steps, however they are interleaved."""
+    static = estimate(Scenario(batch=32, output=2000))
+    mixed = estimate(Scenario(batch=32, output=2000, engine="tensorrt-llm"))
+    work = mixed.prefill_s + (mixed.scenario.output - 1) * mixed.mean_step_s
+    np.testing.assert_allclose(mixed.e2e_s, work, rtol=1e-3)
+    assert mixed.tpot_s > mixed.mean_step_s
+    assert static.tpot_s == static.mean_step_s
+
+
+def test_one_request_in_flight_waits_for_no_other() -> None:
+    """With one request there is no other prefill to carry: time per token is the mean step."""
+    alone = estimate(Scenario(batch=1, engine="vllm"))
+    assert alone.tpot_s == alone.mean_step_s
+    assert alone.ttft_s == alone.prefill_s

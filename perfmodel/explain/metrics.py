@@ -89,8 +89,8 @@ def _intensity_value(report: Report, phase: str) -> float:
 
 #: Every headline number that has a card, by the name of its report attribute.
 METRICS: dict[str, Metric] = {
-    "ttft_s": Metric("Time to first token", "s", lambda r: r.ttft_s, lambda run: run.prefill.time_s),
-    "tpot_s": Metric("Time per output token", "s", lambda r: r.tpot_s, lambda run: run.mean_step_s),
+    "ttft_s": Metric("Time to first token", "s", lambda r: r.ttft_s, lambda run: run.ttft_s),
+    "tpot_s": Metric("Time per output token", "s", lambda r: r.tpot_s, lambda run: run.tpot_s),
     "decode_step_s": Metric("Decode step", "s", lambda r: r.decode_step_s, lambda run: run.decode.time_s),
     "e2e_s": Metric("Whole request", "s", lambda r: r.e2e_s, lambda run: run.request_s),
     "tokens_per_s": Metric(

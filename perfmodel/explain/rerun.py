@@ -18,7 +18,15 @@ from perfmodel.explain.given import (
     traced_model,
 )
 from perfmodel.explain.trace import Traced, inputs, leaf, named
-from perfmodel.formulas.combine import decode_context, host_wait, operator_time, pass_time, request_time, simpson_mean
+from perfmodel.formulas.combine import (
+    decode_context,
+    host_wait,
+    interference_time,
+    operator_time,
+    pass_time,
+    request_time,
+    simpson_mean,
+)
 from perfmodel.formulas.occupancy import streaming_time
 from perfmodel.formulas.roofline import compute_time, memory_time
 from perfmodel.formulas.types import Real
@@ -127,8 +135,23 @@ class Rerun:
     @cached_property
     def request_s(self) -> Real:
         """Time of the whole request batch."""
-        first = named("time to first token", self.prefill.time_s, "s")
-        return request_time(first, named("time per output token", self.mean_step_s, "s"), self.scenario["output"])
+        first = named("time to first token", self.ttft_s, "s")
+        return request_time(first, named("time per output token", self.tpot_s, "s"), self.scenario["output"])
+
+    @cached_property
+    def ttft_s(self) -> Real:
+        """Time to first token: the prefill pass, or one request's share of it."""
+        whole = self.prefill.time_s
+        return whole / self.scenario["batch"] if self.setup.engine.continuous else whole
+
+    @cached_property
+    def tpot_s(self) -> Real:
+        """Time per output token: the mean step, and the prefill of other requests under continuous batching."""
+        if not self.setup.engine.continuous:
+            return self.mean_step_s
+        prefill = named("prefill of the batch", self.prefill.time_s, "s")
+        carried = interference_time(prefill, self.scenario["batch"], self.scenario["output"])
+        return named("mean step", self.mean_step_s, "s") + carried
 
     def run(self, work: Workload) -> TracedPass:
         """List and price the operators of one pass."""

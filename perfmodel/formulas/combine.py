@@ -144,6 +144,28 @@ def decode_context(prefix: Real, input: Real, output: Real) -> Real:
     return prefix + input + output / 2.0
 
 
+def interference_time(prefill_s: Real, batch: Real, output: Real) -> Real:
+    r"""Prefill of other requests that each token of a request waits for, under continuous batching.
+
+    $$ t_i = \frac{B-1}{B}\,\frac{P}{o} $$
+
+    Args:
+        prefill_s: time to prefill the whole batch, P [s]
+        batch: requests in flight, B [1]
+        output: tokens generated per request, o [1]
+
+    Returns:
+        time added to every output token [s]
+
+    Validity: steady state with equal requests; while one decodes its o tokens, the other B - 1 are each prefilled once.
+    Source: conservation of work: B requests need one prefill each and share o steps.
+
+    >>> round(interference_time(0.8, 8.0, 100.0), 4)
+    0.007
+    """
+    return (batch - 1.0) / batch * prefill_s / output
+
+
 def request_time(ttft_s: Real, tpot_s: Real, output: Real) -> Real:
     r"""Time of a whole request: the first token, then one decode step for each further one.
 
