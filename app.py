@@ -9,23 +9,17 @@ report = page.report
 
 page.metric_row(
     [
-        ("Time to first token", show(report.ttft_s, "s"), "The prefill pass, without queueing."),
-        ("Time per token", show(report.tpot_s, "s"), "After the first one, mean over the generation."),
-        (
-            "Tokens per second",
-            significant(report.tokens_per_s),
-            "Output tokens of all sequences together, prefill included.",
-        ),
-        (
-            "Memory per device",
-            operators.memory_text(report),
-            "Weights, KV cache, activations and runtime, of capacity.",
-        ),
-        ("Cost per million", operators.cost_text(report), "A million output tokens at the accelerator's list price."),
+        ("First token, no queue", show(report.ttft_s, "s")),
+        ("Time per output token", show(report.tpot_s, "s")),
+        ("Output tokens per second", significant(report.tokens_per_s)),
+        ("Memory per device", operators.memory_text(report)),
+        ("A million output tokens", operators.cost_text(report)),
     ]
 )
-page.show(time_bar.figure(report), "time")
-page.show(roofline.figure(report), "roofline", height=390, describe=roofline.describe(report))
+page.picture(time_bar.svg(report), time_bar.describe(report))
+page.show(
+    roofline.figure(report), "roofline", height=370, describe=roofline.describe(report), legend=roofline.legend(report)
+)
 
 if fold := page.fold("Why: every operator, largest share first", "why"):
     with fold:

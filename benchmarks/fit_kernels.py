@@ -95,7 +95,7 @@ def fit_matmul(rows: Rows) -> dict[str, Any]:
     return entry(p, residuals, rows)
 
 
-def fit_attention(rows: Rows, decode: bool) -> dict[str, Any]:
+def fit_attention(rows: Rows, decode: bool, efficiency: float = 1.0) -> dict[str, Any]:
     """Fit prefill or decode attention of one generation."""
     names = ("batch", "q_len", "kv_len", "num_heads", "num_kv_heads", "head_dim", "time_s")
     batch, new, context, heads, kv_heads, head_dim, measured = (column(rows, name) for name in names)
@@ -108,13 +108,20 @@ def fit_attention(rows: Rows, decode: bool) -> dict[str, Any]:
     cache = chip_column(rows, lambda chip: chip.l2_bytes)
     cache = np.where(cache > 0, cache, LARGEST_CACHE_BYTES)
 
-    def predict(p: Any) -> Any:
-        if decode:
-            return times(flops, peak, moved, cached_bandwidth(bandwidth, moved, cache, 1.0 + p[3]), p)
-        return times(flops, ramped_efficiency(peak, new, p[3]), moved, bandwidth, p)
+    if decode:
+        # Decode hardly computes: its rate cannot be read off these rows, so it takes that of prefill.
+        def predict(p: Any) -> Any:
+            rate = cached_bandwidth(bandwidth, moved, cache, 1.0 + p[3])
+            return times(flops, peak, moved, rate, (efficiency, p[1], p[2]))
+    else:
+
+        def predict(p: Any) -> Any:
+            return times(flops, ramped_efficiency(peak, new, p[3]), moved, bandwidth, p)
 
     p, residuals = fit(predict, measured, [[0.5, 0.9, 10.0, 1.0], [0.6, 0.8, 13.0, 100.0], [0.6, 0.8, 16.0, 1500.0]])
-    return entry(p, residuals, rows, **({"cache_gain": 1.0 + float(p[3])} if decode else {"ramp_tokens": float(p[3])}))
+    if decode:
+        return entry((efficiency, *p[1:]), residuals, rows, cache_gain=1.0 + float(p[3]))
+    return entry(p, residuals, rows, ramp_tokens=float(p[3]))
 
 
 def grouped(rows: Rows, key: Callable[[dict[str, str]], Any]) -> dict[Any, Rows]:
@@ -158,7 +165,8 @@ def fit_all(gemm: Rows, attention: Rows) -> dict[str, dict[str, dict[str, Any]]]
     for phase in ("prefill", "decode"):
         rows_of_phase = [row for row in attention if row["phase"] == phase]
         for chip, rows in sorted(grouped(rows_of_phase, architecture).items()):
-            found[chip][f"{phase}_attention"] = fit_attention(rows, phase == "decode")
+            reached = found[chip].get("prefill_attention", {}).get("efficiency", 1.0)
+            found[chip][f"{phase}_attention"] = fit_attention(rows, phase == "decode", reached)
     return found
 
 

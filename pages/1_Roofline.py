@@ -21,6 +21,7 @@ page.show(
     "roofline",
     height=470,
     describe=roofline.describe(report, phases),
+    legend=roofline.legend(report, phases),
     on_select="op",
 )
 

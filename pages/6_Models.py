@@ -1,4 +1,4 @@
-"""How large is each model, what does its cache take, and do our counts agree with the published ones?"""
+"""How large is each model, and what does its cache take?"""
 
 from typing import Any
 

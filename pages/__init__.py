@@ -21,10 +21,12 @@ What a page may use of `page`:
   `default` as a literal or a constant of the file, so that the first link of the page carries it already. `labels` maps
   an option to what is shown. Options are short strings or whole numbers.
 - `page.metric_row(rows)`: headline numbers; a row is (label, text) or (label, text, help), texts from `units.show`.
-- `page.show(figure, key, *, height=None, describe="", on_select=False)`: a figure given as a plain dict
+- `page.show(figure, key, *, height=None, describe="", legend=(), on_select=False)`: a figure given as a plain dict
   {"data": [...], "layout": {...}} with a sentence below it for those who do not see it. With `on_select=True` it
   returns the customdata of the clicked point, or None; `on_select="op"` makes a click choose its customdata in the
-  secondary control `op` (which keyboards reach too).
+  secondary control `op` (which keyboards reach too). `legend` is a list of `theme.Mark` (glyph, colour, text) written
+  as text below the figure: Plotly's own legend costs some 30 ms a redraw, so switch it off on pages with sliders.
+- `page.picture(svg, describe)`: an SVG picture, far cheaper than a figure where nothing is hovered or clicked.
 - `page.table(rows, key)`: a table from a list of dicts (column -> text or number).
 - `page.cards(cards, *, open_first=False)`: formula cards of `perfmodel.explain`, one expander each, lazy:
   `page.cards(explain.cards(page.report, explain.TIME))`.
@@ -48,7 +50,7 @@ import streamlit as st
 from pages.parts import share, sidebar, state
 from perfmodel import Report, Scenario, cached_estimate
 from perfmodel.advice import verdict
-from perfmodel.figures.theme import drawn
+from perfmodel.figures.theme import Mark, drawn
 from perfmodel.units import count
 
 #: From so many options on, a secondary control is a select box.
@@ -172,9 +174,10 @@ class Page:
         *,
         height: int | None = None,
         describe: str = "",
+        legend: Sequence[Mark] = (),
         on_select: bool | str = False,
     ) -> Any:
-        """Draw a figure given as a plain dict, with a sentence for those who do not see it.
+        """Draw a figure given as a plain dict, with its legend and a sentence for those who do not see it.
 
         With `on_select=True` return the customdata of the clicked point, or None; `on_select="op"` makes a click choose
         that customdata in the secondary control `op` instead.
@@ -190,9 +193,15 @@ class Page:
             found = clicked(st.plotly_chart(drawn(figure), on_select=callback, selection_mode="points", **common))
         else:
             st.plotly_chart(drawn(figure), **common)
-        if describe:
-            st.caption(plain(describe))
+        marks = "\u2003".join(f"{_coloured(mark)}\u00a0{plain(mark.text)}" for mark in legend)
+        lines = (f":small[{marks}]" if marks else "", f":small[:gray[{plain(describe)}]]" if describe else "")
+        if text := "  \n".join(filter(None, lines)):
+            st.markdown(text)
         return found
+
+    def picture(self, svg: str, describe: str) -> None:
+        """Show an SVG picture, described for those who do not see it; a tenth of a figure's cost."""
+        st.image(svg, alt=describe, width="stretch")
 
     def table(self, rows: Sequence[Mapping[str, Any]], key: str) -> None:
         """Show a table from a list of dicts, column -> text or number."""
@@ -215,6 +224,10 @@ def plain(text: str) -> str:
     """Return text that came from outside so that Markdown shows it as it is: no links, markup, formulas or icons."""
     printable = "".join(character if character.isprintable() else " " for character in text)
     return _MARKUP.sub(r"\\\1", printable)
+
+
+def _coloured(mark: Mark) -> str:
+    return f':color[{mark.glyph}]{{foreground="{mark.colour}"}}'
 
 
 def clicked(selection: Any) -> Any:

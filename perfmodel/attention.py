@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from perfmodel.formulas.flops import attention_flops, causal_pairs, windowed_pairs
-from perfmodel.formulas.kv import unfused_attention_bytes, window_context
+from perfmodel.formulas.kv import repeated_kv_bytes, unfused_attention_bytes, window_context
 from perfmodel.formulas.types import Real
 from perfmodel.ops import DECODE_UP_TO, Group, Op, Pass
 
@@ -129,6 +129,10 @@ class Attention:
         moved = 2.0 * work.tokens * heads * self.head_dim * precision.activation_bytes
         if not run.kernels.flash:
             moved = moved + unfused_attention_bytes(work.tokens, context, heads, precision.activation_bytes)
+            if heads > kv_heads:
+                moved = moved + repeated_kv_bytes(
+                    work.batch * context, heads, self.head_dim, precision.activation_bytes
+                )
         return Op(
             "attention",
             Group.ATTENTION,
@@ -269,14 +273,18 @@ class LatentAttention:
         work, precision = run.work, run.precision
         pairs, read = self._sparse(run)
         latent = self.kv_lora + self.rope_dim
+        moved = work.tokens * heads * (latent + self.kv_lora) * precision.activation_bytes
+        if not run.kernels.flash:
+            moved = moved + unfused_attention_bytes(work.tokens, read, heads, precision.activation_bytes)
         attend = Op(
             "attention",
             Group.ATTENTION,
             "attention",
             "wide",
             flops=2.0 * pairs * heads * (latent + self.kv_lora),
-            activation_bytes=work.tokens * heads * (latent + self.kv_lora) * precision.activation_bytes,
+            activation_bytes=moved,
             kv_bytes=work.batch * read * latent * precision.kv_bytes,
+            launches=1 if run.kernels.flash else EAGER_ATTENTION_LAUNCHES,
             shape=(work.tokens, read, heads, 1.0, float(latent), work.new),
         )
         return [

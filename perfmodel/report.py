@@ -15,6 +15,7 @@ from perfmodel.memory import Memory, cache_bytes, cache_per_token, weight_bytes
 from perfmodel.scenario import Scenario
 from perfmodel.setup import Setup
 from perfmodel.step import REGIMES, Step
+from perfmodel.units import MICRO
 
 #: Properties of a report that its machine form carries under their own name.
 PLAIN_RESULTS = (
@@ -130,37 +131,7 @@ class Report:
     @cached_property
     def used(self) -> tuple[UsedNumber, ...]:
         """Every number from outside that this run used, with its source."""
-        chip, engine, rates = self.setup.chip, self.setup.engine, self.setup.rates
-        names = [
-            f"peak.{rates.linear}",
-            f"peak.{rates.wide}",
-            f"peak.{rates.vector}",
-            "memory.bandwidth",
-            "memory.capacity",
-        ]
-        if self.scenario.tp > 1 or self.scenario.pp > 1:
-            names.append("link.bandwidth" if "link.bandwidth" in chip.sources else "link.pcie")
-        if "price.usd_per_hour" in chip.sources:
-            names.append("price.usd_per_hour")
-        rows = [_hardware_number(self.setup, name) for name in dict.fromkeys(names) if name in chip.sources]
-        model = self.setup.model
-        rows.append(
-            UsedNumber(
-                f"{model.name} dimensions", f"{len(type(model.dimensions).model_fields)} fields", model.source_of("*")
-            )
-        )
-        rows += [
-            UsedNumber(f"{model.name} {name}", str(getattr(model.dimensions, name)), source)
-            for name, source in model.sources.items()
-            if name != "*" and hasattr(model.dimensions, name)
-        ]
-        return (
-            *rows,
-            *(
-                UsedNumber(f"{engine.name}: {k}", f"{c.value:g}", Source(c.source, c.source), c.note)
-                for k, c in engine.constants.items()
-            ),
-        )
+        return (*_chip_rows(self), *_model_rows(self.setup), *_engine_rows(self.setup))
 
     @property
     def estimates(self) -> tuple[UsedNumber, ...]:
@@ -191,9 +162,57 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _chip_rows(report: Report) -> list[UsedNumber]:
+    """Return peaks, memory, links and price of the chip as far as the run used them."""
+    setup, scenario = report.setup, report.scenario
+    chip, rates = setup.chip, setup.rates
+    names = [f"peak.{dtype}" for dtype in (rates.linear, rates.wide, rates.vector)]
+    names += ["memory.bandwidth", "memory.capacity", "price.usd_per_hour"]
+    if max(scenario.tp, scenario.pp, scenario.ep) > 1:
+        names.append("link.bandwidth" if "link.bandwidth" in chip.sources else "link.pcie")
+    if any(op.blocks for op in report.decode.ops):
+        names.append("chip.sm")
+    rows = [_hardware_number(setup, name) for name in dict.fromkeys(names) if name in chip.sources]
+    if max(scenario.tp, scenario.pp, scenario.ep) > 1:
+        basis = Source(setup.fabric.backend, setup.fabric.constants.basis or "perfmodel/backends")
+        latency = f"{setup.fabric.latency_s / MICRO:g} µs"
+        rows.append(UsedNumber(f"{setup.fabric.backend} on {setup.fabric.link or 'PCIe'}: start-up", latency, basis))
+    return rows
+
+
+def _model_rows(setup: Setup) -> list[UsedNumber]:
+    """Return the model's dimensions: all together, and apart those with a source of their own."""
+    model = setup.model
+    fields = f"{len(type(model.dimensions).model_fields)} fields"
+    rows = [UsedNumber(f"{model.name} dimensions", fields, model.source_of("*"))]
+    return rows + [
+        UsedNumber(f"{model.name} {name}", str(getattr(model.dimensions, name)), source)
+        for name, source in model.sources.items()
+        if name != "*" and hasattr(model.dimensions, name)
+    ]
+
+
+def _engine_rows(setup: Setup) -> list[UsedNumber]:
+    """Return the constants of the engine, those of the chip's generation in place of the general ones."""
+    engine = setup.engine
+    replaced = {"linear": ("linear_efficiency", "dequant_efficiency"), "prefill_attention": ("attention_efficiency",)}
+    unused = {name for found, names in replaced.items() if found in engine.classes for name in names}
+    return [
+        UsedNumber(f"{engine.name}: {name}", _with_unit(name, c.value), Source(c.source, c.source), c.note)
+        for name, c in engine.constants.items()
+        if name not in unused
+    ]
+
+
+def _with_unit(name: str, value: float) -> str:
+    unit = {"us": "µs", "gb": "GB", "tokens": "tokens"}.get(name.rpartition("_")[2], "")
+    return f"{value:g} {unit}".rstrip()
+
+
 def _hardware_number(setup: Setup, path: str) -> UsedNumber:
     table, name = path.split(".")
     number = setup.chip.file.peak[name] if table == "peak" else getattr(getattr(setup.chip.file, table), name)
     units = {"peak": "TFLOP/s", "memory.bandwidth": "GB/s", "memory.capacity": "GB", "price.usd_per_hour": "USD/h"}
+    units["chip.sm"] = "SMs"
     unit = units.get(path) or units.get(table, "GB/s")
     return UsedNumber(f"{setup.chip.name} {path}", f"{number.value:g} {unit}", setup.chip.sources[path], number.note)

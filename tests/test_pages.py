@@ -140,7 +140,7 @@ def test_another_link_wins_without_an_edit() -> None:
 
 def test_edited_dimension_travels_in_the_link() -> None:
     """Editing one dimension makes a custom model whose every dimension is in the link; the way back is one button."""
-    app = opened("model")
+    app = opened("Model")
     app.number_input(key="x.model.layers").set_value(31).run()
     check(app)
     assert link(app)["model"] == "custom"
@@ -155,7 +155,7 @@ def test_edited_dimension_travels_in_the_link() -> None:
 
 def test_edited_chip_travels_in_the_link() -> None:
     """Editing one number of the accelerator makes a custom one in the link."""
-    app = opened("chip")
+    app = opened("Accelerator")
     app.number_input(key="x.gpu.bandwidth").set_value(1000.0).run()
     check(app)
     assert link(app)["gpu"] == "custom"
@@ -164,7 +164,7 @@ def test_edited_chip_travels_in_the_link() -> None:
 
 def test_invalid_combination_says_what_is_allowed() -> None:
     """What does not fit is named with its value and what would fit; it stays as typed, and other edits still count."""
-    app = opened("layout")
+    app = opened("Devices and kernels")
     app.number_input(key="x.tp").set_value(3).run()
     check(app)
     assert any("tp=3 does not divide heads=32" in text and "1, 2, 4, 8" in text for text in messages(app))
@@ -178,9 +178,9 @@ def test_invalid_combination_says_what_is_allowed() -> None:
 
 
 def opened(fold: str) -> AppTest:
-    """The home page with one part of the sidebar unfolded."""
+    """The home page with one group of details open in the sidebar."""
     app = run("app.py")
-    app.session_state[f"fold.{fold}"] = True
+    app.session_state["perfmodel"].details = fold
     return app.run()
 
 

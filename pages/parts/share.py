@@ -7,7 +7,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import streamlit as st
 
 from pages.parts.registry import pages
-from pages.parts.state import Session, link_of
+from pages.parts.state import Session, link_of, touch
 
 
 def address(now: Session) -> str:
@@ -20,11 +20,12 @@ def page_links(now: Session) -> None:
     """Draw a link to every page; each carries the scenario and what that page showed last."""
     with st.container(horizontal=True, gap="xxsmall"):
         for page in pages():
-            st.page_link(page.path, label=page.name, help=page.question, query_params=link_of(now, page.name))
+            st.page_link(page.path, label=page.name, query_params=link_of(now, page.name))
 
 
 def button(now: Session) -> None:
     """Draw the button that shows the link to give away."""
-    with st.popover("Share", icon=":material/link:"):
-        st.markdown("This link carries the whole scenario; the address bar holds the same one.")
-        st.code(address(now), language=None, wrap_lines=True)
+    box = st.popover("Share", icon=":material/link:", key=f"share.{now.page}", on_change=touch)
+    if box.open:
+        box.markdown("This link carries the whole scenario; the address bar holds the same one.")
+        box.code(address(now), language=None, wrap_lines=True)

@@ -1,14 +1,14 @@
-"""The sidebar: presets first, then the workload, then details folded: only open folds draw their widgets."""
+"""The sidebar: presets first, then the workload, then every other number, one group at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 
 import streamlit as st
 
 from pages.parts.details import chip_fields, model_fields, other_fields
-from pages.parts.state import edited, hold, session
+from pages.parts.state import edited, hold, session, touch
 from pages.parts.widgets import help_text, number, pick, words
 from perfmodel import ACCELERATORS, ENGINES, MODELS, Scenario
 from perfmodel.scenario import CUSTOM
@@ -47,16 +47,17 @@ def draw(scenario: Scenario) -> None:
     with st.sidebar:
         _presets(scenario)
         _workload(scenario)
-        for title, key, fields in (
-            ("Exact workload", "workload", _exact),
-            ("Devices, kernels, small print", "layout", partial(other_fields, taken=_TAKEN)),
-            ("Model dimensions", "model", model_fields),
-            ("Accelerator numbers", "chip", chip_fields),
-        ):
-            fold = st.expander(title, key=f"fold.{key}", on_change="rerun")
-            if fold.open:
-                with fold:
-                    fields(scenario)
+        now, key = session(), "fold.details"
+        st.pills(
+            "Edit every number", tuple(_DETAILS), on_change=_open, args=(key,), **hold(key, now.details, "default")
+        )
+        if now.details:
+            _DETAILS[now.details](scenario)
+
+
+def _open(key: str) -> None:
+    session().details = st.session_state[key]
+    touch()
 
 
 @lru_cache(maxsize=1)
@@ -102,7 +103,7 @@ def _workload(scenario: Scenario) -> None:
     batch, key = session().edits.get("batch", scenario.batch), "w.batch"
     end = next(end for end in _BATCH_ENDS if batch <= end)
     common = {"on_change": edited, "args": ("batch", key), "help": help_text(Scenario, "batch")} | hold(key, batch)
-    st.slider("Batch size", 1, end, step=1, **common)
+    st.slider("Batch size [sequences]", 1, end, step=1, **common)
     _length("input", "Input length [tokens]", scenario.input, _LENGTHS)
     _length("output", "Output length [tokens]", scenario.output, _LENGTHS)
     _length("prefix", "Cached prefix [tokens]", scenario.prefix, (0, *_LENGTHS))
@@ -122,3 +123,12 @@ def _thousands(value: int) -> str:
 def _exact(scenario: Scenario) -> None:
     for name in _WORKLOAD:
         number(Scenario, "", name, getattr(scenario, name))
+
+
+#: The parts that open below the sliders, one at a time.
+_DETAILS: dict[str, Callable[[Scenario], None]] = {
+    "Workload": _exact,
+    "Devices and kernels": partial(other_fields, taken=_TAKEN),
+    "Model": model_fields,
+    "Accelerator": chip_fields,
+}

@@ -18,6 +18,7 @@ from perfmodel.units import show
 
 #: Symbol of a phase; colour says the operator group, size the share of the phase's time.
 SYMBOLS = {"prefill": "diamond", "decode": "circle"}
+GLYPHS = {"prefill": "◆", "decode": "●"}
 #: What the page may show: the phases behind each choice.
 PHASES = {"both": ("prefill", "decode"), "prefill": ("prefill",), "decode": ("decode",)}
 #: Diameter of a point without time and of one that takes all of it [px].
@@ -90,10 +91,8 @@ def figure(report: Report, phases: Sequence[str] = ("prefill", "decode"), chosen
     rates = [p.rate for p in shown]
     y = _range(rates, [roof.peak for roof in lines], 0.4, 3.0)
     groups = dict.fromkeys(p.timed.op.group for p in shown)
-    kinds = [roof.achieved for roof in lines]
-    data = [_roof(roof, x, index, kinds.index(roof.achieved) == index) for index, roof in enumerate(lines)]
+    data = [_roof(roof, x, index) for index, roof in enumerate(lines)]
     data += [_points(group, [p for p in shown if p.timed.op.group == group]) for group in groups]
-    data += [_key(phase) for phase in phases]
     if ring := next((p for p in shown if p.key == chosen), None):
         data.append(_ring(ring))
     layout = theme.layout(
@@ -101,11 +100,19 @@ def figure(report: Report, phases: Sequence[str] = ("prefill", "decode"), chosen
         yaxis=theme.log_axis(*y, "FLOP/s", "Achieved rate per device"),
         annotations=_labels(lines),
         margin={"l": 96, "r": 8, "t": 8, "b": 48},
-        legend=theme.legend(y=1, yanchor="top"),
+        showlegend=False,
         hovermode="closest",
         height=430,
     )
     return {"data": data, "layout": layout}
+
+
+def legend(report: Report, phases: Sequence[str] = ("prefill", "decode")) -> list[theme.Mark]:
+    """Return what the colours, symbols and lines mean. Plotly's own legend costs as much time as the whole figure."""
+    groups = dict.fromkeys(p.timed.op.group for p in points(report, phases))
+    marks = [theme.Mark("⬤", theme.GROUP_COLOURS[group], theme.GROUP_WORDS[group]) for group in groups]
+    marks += [theme.Mark(GLYPHS[phase], theme.NEUTRAL, phase) for phase in phases]
+    return [*marks, theme.Mark("━", theme.NEUTRAL, "datasheet"), theme.Mark("┉", theme.NEUTRAL, "achieved")]
 
 
 def describe(report: Report, phases: Sequence[str] = ("prefill", "decode")) -> str:
@@ -129,7 +136,7 @@ def _range(values: Sequence[float], marks: Sequence[float], below: float, above:
     return 10.0 ** math.floor(math.log10(min(found) * below)), max(found) * above
 
 
-def _roof(roof: Roof, x: tuple[float, float], index: int, first: bool) -> Figure:
+def _roof(roof: Roof, x: tuple[float, float], index: int) -> Figure:
     ends = np.array([x[0], roof.ridge, max(x[1], roof.ridge)])
     rate = attainable_flops(ends, roof.peak, roof.bandwidth)
     kind = "achieved" if roof.achieved else "datasheet"
@@ -141,9 +148,7 @@ def _roof(roof: Roof, x: tuple[float, float], index: int, first: bool) -> Figure
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": kind,
-        "legendgroup": kind,
-        "showlegend": first,
+        "name": f"{roof.dtype} {kind}",
         "x": ends.tolist(),
         "y": np.asarray(rate).tolist(),
         "line": line,
@@ -166,8 +171,6 @@ def _labels(lines: Sequence[Roof]) -> list[Figure]:
 
 
 def _points(group: Group, shown: Sequence[Point]) -> Figure:
-    # The legend takes the symbol of the first point: the circle, wherever the group has one.
-    shown = sorted(shown, key=lambda point: SYMBOLS[point.phase])
     sizes = [_SMALLEST + (_LARGEST - _SMALLEST) * math.sqrt(min(1.0, p.share)) for p in shown]
     return {
         "type": "scatter",
@@ -200,24 +203,6 @@ def hover(point: Point) -> str:
     return "<br>".join(lines)
 
 
-def _key(phase: str) -> Figure:
-    marker = {
-        "symbol": SYMBOLS[phase],
-        "size": 9,
-        "color": "rgba(0,0,0,0)",
-        "line": {"width": 1.5, "color": theme.NEUTRAL},
-    }
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": phase,
-        "x": [None],
-        "y": [None],
-        "marker": marker,
-        "hoverinfo": "skip",
-    }
-
-
 def _ring(point: Point) -> Figure:
     size = _SMALLEST + (_LARGEST - _SMALLEST) * math.sqrt(min(1.0, point.share)) + 9
     marker = {
@@ -232,6 +217,5 @@ def _ring(point: Point) -> Figure:
         "x": [point.timed.intensity],
         "y": [point.rate],
         "marker": marker,
-        "showlegend": False,
         "hoverinfo": "skip",
     }

@@ -7,6 +7,7 @@ so a figure names only colours that carry meaning; backgrounds stay transparent.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from perfmodel.ops import Group
@@ -63,6 +64,15 @@ WARNING = "#d9534f"
 
 #: Space around a figure without a title [px].
 MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One entry of a legend that the page writes as text: a glyph in its colour, and what it stands for."""
+
+    glyph: str
+    colour: str
+    text: str
 
 
 def layout(**own: Any) -> dict[str, Any]:

@@ -51,6 +51,62 @@ def _segment(index: int, regime: str, names: list[str], steps: list[Step]) -> Fi
     }
 
 
+#: Rows of the picture [px]: name above the bar, bar, space; then the legend.
+_NAME, _BAR, _ROW, _LEGEND = 18, 26, 52, 24
+#: A segment below the first share shows no words; below the second none on a narrow screen, see the media rule.
+_SHARE_WIDE, _SHARE_NARROW, _NARROW = 0.09, 0.26, 640
+
+
+def svg(report: Report) -> str:
+    """Return the same bar as an SVG picture of any width: a tenth of the cost of a Plotly figure, and it prints."""
+    rows = (("Prefill", report.prefill), ("Decode step", report.decode))
+    height = len(rows) * _ROW + _LEGEND
+    bars = "".join(_bar(index * _ROW, name, step) for index, (name, step) in enumerate(rows))
+    style = (
+        "text{font:13px 'Source Sans 3','Source Sans Pro',system-ui,sans-serif}.name{fill:#77818b}"
+        f"@media(max-width:{_NARROW}px){{.small{{display:none}}}}"
+    )
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="100%" height="{height}">'
+    return f"{head}<style>{style}</style><defs>{_PATTERNS}</defs>{bars}{_legend(len(rows) * _ROW + 4)}</svg>"
+
+
+def _bar(top: int, name: str, step: Step) -> str:
+    parts = [f'<text class="name" x="0" y="{top + 13}">{name}: {show(float(step.time_s), "s")}</text>']
+    left = 0.0
+    for regime, share in zip(REGIMES, step.shares.tolist(), strict=True):
+        place = f'x="{left:.2%}" y="{top + _NAME}" width="{share:.2%}" height="{_BAR}"'
+        parts += [f'<rect {place} fill="{theme.REGIME_COLOURS[regime]}"/>', f'<rect {place} fill="url(#{regime})"/>']
+        if share >= _SHARE_WIDE:
+            kind = "small" if share < _SHARE_NARROW else "large"
+            middle = f'x="{left + share / 2.0:.2%}" y="{top + _NAME + 18}" text-anchor="middle"'
+            parts.append(f'<text class="{kind}" {middle} fill="{theme.REGIME_INK[regime]}">{regime} {share:.0%}</text>')
+        left += share
+    return "".join(parts)
+
+
+def _legend(top: int) -> str:
+    parts = []
+    for index, regime in enumerate(REGIMES):
+        place = f'x="{index * 88}" y="{top + 3}" width="12" height="12"'
+        parts += [f'<rect {place} fill="{theme.REGIME_COLOURS[regime]}"/>', f'<rect {place} fill="url(#{regime})"/>']
+        parts.append(f'<text class="name" x="{index * 88 + 18}" y="{top + 14}">{regime}</text>')
+    return "".join(parts)
+
+
+def _pattern(regime: str) -> str:
+    ink = 'stroke="#ffffff" stroke-opacity="0.4" stroke-width="1.2" fill="none"'
+    shapes = {
+        "compute": "",
+        "memory": f'<path d="M-2,2 l4,-4 M0,8 l8,-8 M6,10 l4,-4" {ink}/>',
+        "network": f'<path d="M0,0 l8,8 M8,0 l-8,8" {ink}/>',
+        "overhead": '<circle cx="4" cy="4" r="1.2" fill="#ffffff" fill-opacity="0.45"/>',
+    }
+    return f'<pattern id="{regime}" width="8" height="8" patternUnits="userSpaceOnUse">{shapes[regime]}</pattern>'
+
+
+_PATTERNS = "".join(_pattern(regime) for regime in REGIMES)
+
+
 def describe(report: Report) -> str:
     """Return in one sentence what the bar shows."""
     return f"{_words('Prefill', report.prefill)}; {_words('a decode step', report.decode)}."

@@ -139,3 +139,26 @@ def unfused_attention_bytes(rows: Real, context: Real, heads: Real, bytes_per_va
     1073741824.0
     """
     return 4.0 * rows * context * heads * bytes_per_value
+
+
+def repeated_kv_bytes(tokens: Real, heads: Real, head_dim: Real, bytes_per_value: Real) -> Real:
+    r"""Extra traffic of unfused grouped-query attention that copies K and V for every query head.
+
+    $$ M = 2 \cdot 2\,t\,h\,d_h\,b $$
+
+    Args:
+        tokens: context, summed over sequences, t [1]
+        heads: query heads, h [1]
+        head_dim: size of one head, d_h [1]
+        bytes_per_value: bytes of one value, b [B]
+
+    Returns:
+        the copies of K and V written and read [B]
+
+    Validity: eager frameworks whose batched products need one K and V per query head (repeat_kv).
+    Source: article_cases S35, the table's PyTorch column.
+
+    >>> repeated_kv_bytes(65536.0, 16.0, 128.0, 2.0)
+    1073741824.0
+    """
+    return 2.0 * 2.0 * tokens * heads * head_dim * bytes_per_value

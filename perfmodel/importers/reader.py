@@ -98,7 +98,7 @@ class Reader:
         if given is None:
             return None
         value = given.value
-        if isinstance(value, list) and value and all(type(item) is int and item == value[0] for item in value):
+        if isinstance(value, list) and len(value) > 1 and all(type(item) is int and item == value[0] for item in value):
             value = value[0]
         wrong = _not_whole(value)
         if wrong or not low <= value <= high:

@@ -33,7 +33,7 @@ def figures(tab: Page) -> str:
 
 def set_batch(tab: Page, presses: int) -> None:
     """Move the batch slider to the right by so many steps, with the keyboard, and wait for the link to follow."""
-    slider = tab.locator('input[type=range][aria-label="Batch size"]')
+    slider = tab.locator('input[type=range][aria-label="Batch size [sequences]"]')
     slider.focus()
     for _ in range(presses):
         wanted = str(int(slider.input_value()) + 1)
@@ -91,11 +91,11 @@ def test_page_change_back_forward_reload(page: Page) -> None:
     ):
         page.go_back() if go == "back" else page.go_forward()
         ready(page)
-        expect(page.locator('input[type=range][aria-label="Batch size"]')).to_have_value(batch)
+        expect(page.locator('input[type=range][aria-label="Batch size [sequences]"]')).to_have_value(batch)
         assert (parameter(page, "batch"), urlsplit(page.url).path) == (batch, path)
     page.reload()
     ready(page)
-    expect(page.locator('input[type=range][aria-label="Batch size"]')).to_have_value("10")
+    expect(page.locator('input[type=range][aria-label="Batch size [sequences]"]')).to_have_value("10")
 
 
 def test_edit_after_back_is_kept(page: Page) -> None:
@@ -104,7 +104,7 @@ def test_edit_after_back_is_kept(page: Page) -> None:
     ready(page)
     set_batch(page, 4)
     page.go_back()
-    slider = page.locator('input[type=range][aria-label="Batch size"]')
+    slider = page.locator('input[type=range][aria-label="Batch size [sequences]"]')
     expect(slider).to_have_value("11")
     set_batch(page, 2)
     expect(slider).to_have_value("13")
@@ -145,7 +145,7 @@ def test_edited_model_travels(page: Page, browser: Browser) -> None:
     """A dimension edited in the sidebar reaches a stranger by the link alone."""
     page.goto("/?batch=8")
     ready(page)
-    page.get_by_text("Model dimensions", exact=True).click()
+    page.get_by_test_id("stSidebar").get_by_role("radio", name="Model", exact=True).click()
     layers = page.get_by_role("spinbutton", name=re.compile("^Layers"))
     layers.fill("40")
     layers.press("Enter")
