@@ -65,7 +65,8 @@ class Setup:
         if self.pp == 1:
             return ops
         sent = local.tokens * self.model.dimensions.hidden * self.precision.activation_bytes
-        send = Op("pipeline_send", Group.NETWORK, "send", count=self.pp - 1.0, network_bytes=sent, ranks=2)
+        # Two neighbouring stages: beyond the island when they do not fit into it together.
+        send = Op("pipeline_send", Group.NETWORK, "send", count=self.pp - 1.0, network_bytes=sent, ranks=2 * self.tp)
         return (*ops, send)
 
     def run(self, work: Workload) -> Step:

@@ -1,0 +1,100 @@
+"""How should this model be spread over many devices?"""
+
+import streamlit as st
+
+from pages import frame
+from pages.parts.cards import render
+from pages.parts.state import choose
+from perfmodel import layout_curves, layouts
+from perfmodel.figures import parallelism
+
+VIEWS = {"time": "Layouts", "scaling": "Speed-up", "topology": "Topology", "pope": "Gather or keep", "shape": "Width"}
+GOALS = {"latency": "Latency", "throughput": "Throughput per device", "cost": "Cost"}
+OVER = ("auto", "any", *layouts.SIZES[1:])
+NAMED = {"auto": "this scenario's (8 for one)", "any": "1 to 64, any"}
+
+page = frame("Parallelism", "How should this model be spread over many devices?")
+scenario = page.scenario
+with st.container(horizontal=True):
+    over = page.choice("over", "Devices", OVER, "auto", labels=NAMED)
+    goal = page.choice("goal", "Best for", tuple(GOALS), "latency", labels=GOALS)
+found = layouts.layouts(scenario, layouts.chosen_sizes(scenario, over))
+ranked, devices = found.ranked(goal)[:8], max(found.sizes)
+
+
+def take(layout: layouts.Layout) -> None:
+    """Make the layout that of the scenario (a callback)."""
+    for name, value in layout.fields.items():
+        choose(name, value)
+
+
+def pick() -> layouts.Layout:
+    """Draw the choice among the best layouts and the button that takes it; return it."""
+    options = {rank: f"{rank}. {one.label}" for rank, one in enumerate(ranked, start=1)}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = ranked[page.choice("pick", "Layout", tuple(options), 1, labels=options) - 1]
+        used = chosen.fields.items() <= dict(scenario).items()
+        text = "In use" if used else "Use this layout"
+        st.button(text, key="use_layout", on_click=take, args=(chosen,), disabled=used)
+    return chosen
+
+
+def show_time() -> None:
+    """Draw time and volume of the best layouts."""
+    page.show(parallelism.time_bars(ranked), "time", height=360, describe=parallelism.describe_time(ranked))
+    page.show(parallelism.volume_bars(ranked), "volume", height=300, describe=parallelism.describe_volume(ranked))
+
+
+def show_scaling() -> None:
+    """Draw the speed-up of one tensor-parallel group."""
+    phase = page.choice("phase", "Phase", ("decode", "prefill"), "decode")
+    curve = layout_curves.scaling(scenario, phase)
+    page.show(parallelism.speedup_chart(curve), "scaling", describe=parallelism.describe_scaling(curve))
+
+
+def show_topology() -> None:
+    """Draw the devices of the chosen layout with their links."""
+    if ranked:
+        picture = parallelism.topology(scenario, chosen)
+        page.show(picture, "topology", height=420, describe=parallelism.describe_topology(scenario, chosen))
+
+
+def show_pope() -> None:
+    """Draw Pope's layouts over tokens and over devices, and the paper's measurements beside ours."""
+    tokens = layout_curves.pope_over_tokens(scenario, devices)
+    page.show(parallelism.pope_chart(tokens), "tokens", height=380, describe=parallelism.describe_pope(tokens))
+    over_n = layout_curves.pope_over_devices(scenario, float(scenario.batch * scenario.input))
+    page.show(parallelism.pope_chart(over_n), "devices", height=380, describe=parallelism.describe_pope(over_n))
+    st.markdown("**Beside what the paper measured** (PaLM 540B on 64 TPU v4, this engine profile):")
+    page.table([anchor.row() for anchor in layout_curves.anchors(scenario.engine)], "anchors")
+
+
+def show_shape() -> None:
+    """Draw the model beside its equal-FLOP sister of a quarter of the layers and twice the width."""
+    st.markdown("The same FLOPs as many narrow layers or as few wide ones, on 8 devices that share every layer:")
+    page.table(layout_curves.shape_table(layout_curves.wide_and_deep(scenario)), "shapes")
+
+
+st.markdown(layouts.answer(found, goal))
+page.metric_row(layouts.headline(found, goal))
+if ranked:
+    page.table(layouts.table(found, goal), "layouts")
+    chosen = pick()
+if fold := page.fold(f"What was rejected, and why ({len(found.rejected)})", "rejected"):
+    with fold:
+        page.table(layouts.rejected_table(found), "rejected")
+view = page.choice("view", "Show", tuple(VIEWS), "time", labels=VIEWS)
+{"time": show_time, "scaling": show_scaling, "topology": show_topology, "pope": show_pope, "shape": show_shape}[view]()
+
+st.markdown(
+    "**Why.** *Tensor* parallelism shares every layer: memory and work shrink with the group, but each layer ends in "
+    "all-reduces whose start-up does not. *Pipeline* stages share the memory, never the time of a token. *Data* "
+    "replicas share the batch and send nothing. *Gathering* weights pays once a pass has more tokens than the model "
+    "is wide: then activations stay and **weights** move (the article's note has it the wrong way round)."
+)
+st.caption(
+    "One batch in flight: a filled pipeline gives up to as many times the tokens per second as it has stages. On one "
+    "kind of chip the order by cost is the order by throughput per device. The curves of Pope et al. count volume "
+    "only, with no start-up. Sources: Pope et al. 2022 (arXiv:2211.05102), Shoeybi et al. 2019, Huang et al. 2019."
+)
+render(parallelism.cards(scenario, devices))

@@ -1,0 +1,466 @@
+"""Many devices: the layouts of the articles and of Pope et al., what holds for every layout, who wins the ranking."""
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from perfmodel import ACCELERATORS, MODELS, Scenario, estimate
+from perfmodel import layout_curves as curves
+from perfmodel.attention import Attention
+from perfmodel.blocks import blocks, parameters
+from perfmodel.estimate import setup
+from perfmodel.figures import parallelism
+from perfmodel.formulas import collectives, roofline
+from perfmodel.formulas import layouts as f
+from perfmodel.formulas.kv import kv_bytes_per_token
+from perfmodel.formulas.types import Real
+from perfmodel.layouts import GOALS, MOST_NETWORK, Layout, answer, chosen_sizes, layouts, neutral
+from perfmodel.memory import device_weight_bytes, weight_bytes
+from perfmodel.ops import Group
+from perfmodel.units import GIB, GIGA, MICRO, MILLI
+from perfmodel.workload import decode
+
+#: PaLM 540B: E, F and the tokens of the paper's batches.
+E, F = 18_432.0, 73_728.0
+LINK = 270 * GIGA
+PALM = Scenario(model="palm-540b", gpu="tpu-v4")
+#: A100 40 GB as kipply counts it: 312 TFLOP/s, 1.5 TB/s, 300 GB/s.
+A100_FLOPS, A100_BYTES, A100_LINK = 312e12, 1.5e12, 300e9
+SMALL = Scenario(model="llama-3.1-8b", batch=16, input=512, output=64)
+
+
+def decoder(layers: int, hidden: int, heads: int) -> dict[str, Any]:
+    """A plain GPT: four times as wide inside, head size 128, no cache sharing."""
+    keys = {"layers": layers, "hidden": hidden, "heads": heads, "kv_heads": heads, "head_dim": hidden // heads}
+    return keys | {"ffn": 4 * hidden, "gated": False, "vocab": 50_000, "tied_embeddings": True, "max_context": 65_536}
+
+
+def custom(dimensions: dict[str, Any], **fields: Any) -> Scenario:
+    """A scenario of such a model on ideal A100s."""
+    return Scenario(model="custom", dimensions=dimensions, gpu="a100-sxm-40gb", engine="ideal", **fields)
+
+
+# The articles and their companions
+
+
+def test_s18_latency_floor() -> None:
+    """S18: 4 collectives in each of 80 layers at 8 µs are 2.56 ms, beside 22 ms of reading 260B on 16 A100."""
+    floor = 4 * 80 * collectives.ring_all_reduce_time(0.0, 16.0, A100_LINK, 8 * MICRO)
+    np.testing.assert_allclose(floor, 2.56 * MILLI, rtol=1e-12)
+    np.testing.assert_allclose(roofline.memory_time(260e9 * 2, 16 * A100_BYTES), 22 * MILLI, rtol=0.02)
+
+
+def test_s18_engine_sends_the_megatron_volume() -> None:
+    """S18: two all-reduces a layer send 2(n-1)/n of tokens x d each; that is what the engine counts."""
+    for model, tp in (("llama-3.1-70b", 8), ("gpt-j-6b", 4), ("opt-66b", 2)):
+        found = layouts(Scenario(model=model, batch=4, input=64, output=16), (tp,))
+        one = next(one for one in found.found if one.tp == tp)
+        d = MODELS[model].dimensions
+        volume = f.megatron_volume(4.0, d.hidden, 2.0, tp, 1.0 if d.parallel_block else 2.0)
+        np.testing.assert_allclose(dict(one.sent_bytes)["all_reduce"], d.layers * volume, rtol=1e-12)
+
+
+@pytest.mark.parametrize("devices", [1.0, 64.0, 4096.0])
+def test_s19_times(devices: float) -> None:
+    """S19: t_1D = 2BLE/BW whatever n, t_2D = 8BLE/(sqrt(n) BW), t_WG = 4E sqrt(BLF)/(sqrt(n) BW), for F = 4E."""
+    tokens = np.array([64.0, 512.0, 18_432.0, 512.0 * 2048])
+    root = np.sqrt(devices)
+    rows = [
+        (f.weight_stationary_1d_time(tokens, E, 2.0, LINK), 2 * 2 * tokens * E / LINK),
+        (f.weight_stationary_2d_time(tokens, E, F, devices, 2.0, LINK), 2 * 8 * tokens * E / (root * LINK)),
+        (f.weight_gathered_best_time(tokens, E, F, devices, 2.0, LINK), 2 * 4 * E * np.sqrt(tokens * F) / root / LINK),
+    ]
+    for ours, published in rows:
+        np.testing.assert_allclose(ours, published, rtol=1e-12)
+
+
+def test_s19_best_proportions() -> None:
+    """S19: no other cut of n = 64 beats the 2D form, and no other gather beats the best one (brute force)."""
+    tokens, n = 20_000.0, 64.0
+    x = np.geomspace(1.0, n, 2001)
+    cuts = 2 * 2.0 * tokens * (E / x + F / (n / x)) / LINK
+    np.testing.assert_allclose(cuts.min(), f.weight_stationary_2d_time(tokens, E, F, n, 2.0, LINK), rtol=1e-5)
+    gathers = f.weight_gathered_time(tokens, E, F, n, x, 2.0, LINK)
+    np.testing.assert_allclose(gathers.min(), f.weight_gathered_best_time(tokens, E, F, n, 2.0, LINK), rtol=1e-5)
+    np.testing.assert_allclose(x[gathers.argmin()], f.best_gathered(tokens, F, n), rtol=0.01)
+
+
+def test_s19_crossovers() -> None:
+    """S19: 2D beats 1D beyond 16 devices at F = 4E; gathering beats 2D beyond F/4 = 18,432 tokens for PaLM 540B."""
+    assert f.devices_for_2d(E, F) == 16.0
+    assert f.tokens_for_gathered(E) == F / 4 == 18_432.0
+
+
+def test_s19_crossovers_on_both_sides() -> None:
+    """S19: a percent before each crossing the one layout sends less, a percent beyond it the other, for every model."""
+    checked = 0
+    for model, tokens, devices in product(("palm-540b", "llama-3.1-8b", "mixtral-8x7b"), (64.0, 9e4), (4, 16, 64, 512)):
+        scenario = Scenario(model=model, gpu="tpu-v4", input=64, output=16)
+        for found in (curves.pope_over_tokens(scenario, devices), curves.pope_over_devices(scenario, tokens)):
+            for one in found.crossings:
+                places = np.array([0.99, 1.0, 1.01]) * one.at
+                where = (places, devices) if found.axis == "tokens" else (tokens, places)
+                times = curves.pope_times(scenario, *where)
+                ahead = times[one.after] - times[one.before]
+                assert ahead[0] > 0 > ahead[2], (model, one)
+                assert abs(ahead[1]) < 1e-9 * times[one.after][1]
+                # Nothing else sends less there: the crossing is one of the lower envelope.
+                least = min(times[name][1] for name in (curves.ONE_D, curves.TWO_D, curves.GATHERED))
+                np.testing.assert_allclose(times[one.after][1], least, rtol=1e-9)
+                checked += 1
+    assert checked >= 24
+
+
+def test_s19_what_moves() -> None:
+    """S19: in a gather the weights move: with hardly any tokens it still sends all of them (003 reverses)."""
+    few = f.weight_gathered_time(1e-9, E, F, 64.0, 64.0, 2.0, LINK)
+    np.testing.assert_allclose(few, 2 * 2.0 * E * F / LINK, rtol=1e-9)
+
+
+@pytest.mark.parametrize("engine", ["ideal", "fused"])
+def test_s19_published_anchors(engine: str, record_property: Any) -> None:
+    """S19: 29 ms a token (int8, batch 64) and 76 % of the peak in prefill on 64 TPU v4: ours within a factor of three.
+
+    The datasheet bound beats both measurements, as it must; the errors are shown on the page.
+    """
+    step, prompt = curves.anchors(engine)
+    for anchor in (step, prompt):
+        for ours in (anchor.engine, anchor.paper_layout):
+            record_property(anchor.what, f"{ours / anchor.published - 1:+.1%}")
+            assert 1 / 3 < ours / anchor.published < 3
+        assert set(anchor.row())
+    if engine == "ideal":
+        assert step.paper_layout < step.published
+        assert 1.0 > prompt.paper_layout > prompt.published
+
+
+@pytest.mark.parametrize("model", ["llama-2-7b", "gpt-j-6b", "llama-3.1-8b", "falcon-40b"])
+def test_s47_wide_parallelises_better(model: str) -> None:
+    """S47: (L, d) against (L/4, 2d): the same FLOPs, a quarter of the kernels, half of the bytes sent, faster on 8."""
+    scenario = Scenario(model=model, batch=2, input=256, output=64)
+    deep, wide = curves.wide_and_deep(scenario)
+    assert (wide.layers * 4, wide.hidden) == (deep.layers, deep.hidden * 2)
+    np.testing.assert_allclose([wide.flops, wide.parameters], [deep.flops, deep.parameters], rtol=2e-3)
+    np.testing.assert_allclose((wide.kernels - 1) / (deep.kernels - 1), 0.25, rtol=1e-12)
+    np.testing.assert_allclose(wide.sent_bytes / deep.sent_bytes, 0.5, rtol=1e-12)
+    assert wide.step_s < deep.step_s
+    assert wide.alone_s / wide.step_s > deep.alone_s / deep.step_s
+
+
+def test_s71_cache_and_weights_of_52b() -> None:
+    """S71: 52B (d 8192, L 64) caches 2,097,152 B a token; weights take 69 ms on one A100 up to 208 tokens, 17 on 4."""
+    assert kv_bytes_per_token(64.0, 64.0, 128.0, 2.0) == 2_097_152
+    one, four = (roofline.memory_time(52e9 * 2, n * A100_BYTES) for n in (1, 4))
+    np.testing.assert_allclose([one, four], [69 * MILLI, 17 * MILLI], rtol=0.03)
+    assert roofline.critical_batch(2.0, A100_FLOPS, A100_BYTES) == 208
+    below, at, beyond = (roofline.batch_latency(b, 52e9, 2.0, A100_FLOPS, A100_BYTES) for b in (1.0, 208.0, 209.0))
+    assert below == at < beyond
+
+
+def test_s71_engine() -> None:
+    """S71: the engine's 52B caches as much, reads its weights as long; four A100 40GB hold 23,000 to 28,000 tokens.
+
+    Three hold 16 GB of cache: 7,600 tokens, "8,000". The engine splits 64 heads over 4 devices, so it is asked for 4.
+    """
+    model = decoder(64, 8192, 64)
+    report = estimate(custom(model, n=4, tp=4, input=24, output=8))
+    assert report.kv_bytes_per_token == 2_097_152
+    read = report.weight_bytes / (4 * ACCELERATORS["a100-sxm-40gb"].memory_bytes_per_s)
+    np.testing.assert_allclose(read, 17 * MILLI, rtol=0.05)
+    assert 23_000 <= report.memory.longest_context <= 28_000
+    np.testing.assert_allclose([(n * 40e9 - 104e9) / 2_097_152 for n in (3, 4)], [8000, 26_700], rtol=0.05)
+
+
+def test_s72_13b_on_one_and_two() -> None:
+    """S72: 13B is predicted at 16.8 ms on one A100 and 8.4 on two; measured are 22.0 and 13.5 (FasterTransformer).
+
+    Our ideal bound stays below the measurement, and the second device does not give the whole factor of two there.
+    """
+    model = decoder(40, 5120, 40)
+    layers = setup(custom(model)).model.dimensions
+    counted = parameters(layers).attention + parameters(layers).ffn
+    predicted = [roofline.memory_time(counted * 2, n * A100_BYTES) for n in (1, 2)]
+    np.testing.assert_allclose(predicted, [16.8 * MILLI, 8.4 * MILLI], rtol=2e-3)
+    times = [float(setup(custom(model, n=n, tp=n)).run(decode(1, 512)).time_s) for n in (1, 2)]
+    assert times[0] < 22.0 * MILLI
+    assert times[1] < 13.5 * MILLI
+    assert 1.0 < times[0] / times[1] <= 2.0
+
+
+def test_s72_260b_at_batch_512() -> None:
+    """S72: 260B on 16 A100 at batch 512: 53 ms of arithmetic and 18 ms on the links, counted in bytes."""
+    np.testing.assert_allclose(roofline.compute_time(2 * 260e9 * 512, 16 * A100_FLOPS), 53 * MILLI, rtol=0.01)
+    sent = 80 * f.megatron_volume(512.0, 16_384.0, 2.0, 1e9, 2.0)
+    np.testing.assert_allclose(sent / A100_LINK, 18 * MILLI, rtol=0.01)
+    ring = 80 * f.megatron_volume(512.0, 16_384.0, 2.0, 16.0, 2.0)
+    np.testing.assert_allclose(ring / sent, 15 / 16, rtol=1e-9)
+
+
+def test_s74_multi_query_attention() -> None:
+    """S74: 540B with 48 heads of 128 caches 3 TB at b = 512, T = 2048; cut along the batch, one head of 256 holds 32x.
+
+    Heads are padded to 64, one on each of 64 chips: 2 x 128 values a token and chip against 2 x 256 / 64.
+    """
+    per_token = kv_bytes_per_token(118.0, 48.0, 128.0, 2.0)
+    np.testing.assert_allclose(per_token * 512 * 2048, 3e12, rtol=0.02)
+    many = f.head_sharded_kv_time(kv_bytes_per_token(118.0, 64.0, 128.0, 2.0), 64.0, 64.0, 1.0)
+    shared = kv_bytes_per_token(118.0, 1.0, 256.0, 2.0)
+    copied = f.head_sharded_kv_time(shared, 1.0, 64.0, 1.0)
+    spread = f.batch_sharded_kv_time(shared, 512.0, 64.0, 1.0)
+    assert many / spread == 32.0
+    assert copied / many == 2.0
+    # Table 1 of the paper: 30 % of 32 GiB hold a context of 330, 165 or 10,700 tokens at batch 512.
+    room = 0.3 * 32 * GIB
+    np.testing.assert_allclose([room / 512 / each for each in (many, copied, spread)], [330, 165, 10_700], rtol=0.015)
+
+
+# What holds for every layout
+
+MIXED = (
+    ("llama-3.1-8b", {}),
+    ("mixtral-8x7b", {"gpu": "h200-sxm"}),
+    ("gemma-3-27b", {"engine": "eager"}),
+    ("falcon-40b", {"gpu": "mi300x"}),
+)
+#: What every rank of a tensor group does for itself.
+REPLICATED = frozenset({"norms", "final_norm", "router", "embedding", "dispatch_combine"})
+
+
+def shared_work(scenario: Scenario, field: str) -> float:
+    """One field summed over what is shared out, all devices together."""
+    total: Real = 0.0
+    for op in setup(scenario).ops(decode(scenario.batch, 512)):
+        if op.name.split(" [")[0] not in REPLICATED and op.group is not Group.NETWORK:
+            total = total + getattr(op, field) * op.count
+    return float(total) * scenario.tp * scenario.dp
+
+
+@pytest.mark.parametrize(("model", "fields"), MIXED)
+def test_flops_are_conserved(model: str, fields: dict[str, Any]) -> None:
+    """DESIGN 4: the FLOPs of all devices of a layout add up to those of one device, in every layout without copies."""
+    scenario = Scenario(model=model, batch=16, input=512, output=64, **fields)
+    heads = [block.mixer.kv_heads for block in blocks(MODELS[model].dimensions) if isinstance(block.mixer, Attention)]
+    whole, checked = shared_work(scenario, "flops"), 0
+    for one in layouts(scenario, (1, 2, 4, 8, 16)).found:
+        # Beyond one KV head each the devices copy; beyond ep = 1 the busiest device stands for all.
+        if one.ep == 1 and one.tp <= min(heads) and "cannot share" not in one.problem:
+            np.testing.assert_allclose(shared_work(scenario.change(**one.fields), "flops"), whole, rtol=1e-12)
+            checked += 1
+    assert checked >= 15
+
+
+@pytest.mark.parametrize(("model", "fields"), MIXED)
+def test_weights_are_conserved(model: str, fields: dict[str, Any]) -> None:
+    """DESIGN 4: tensor shards add up to one copy of the weights, replicas to one each, stages to at least one."""
+    scenario = Scenario(model=model, batch=16, input=512, output=64, **fields)
+    whole = weight_bytes(setup(scenario))
+    for one in layouts(scenario, (1, 2, 4, 8, 16)).found:
+        if np.isnan(one.memory_bytes) or one.tp > MODELS[model].dimensions.kv_heads:
+            continue  # beyond one KV head each the devices hold copies
+        held = device_weight_bytes(setup(scenario.change(**one.fields))) * one.tp * one.pp / whole
+        if one.pp == 1 and one.ep <= one.tp:
+            np.testing.assert_allclose(held, 1.0, rtol=1e-9)
+        elif one.ep <= one.tp:
+            # The fullest stage counts for all: uneven layers, and the embedding or the head on top.
+            assert 1.0 - 1e-9 <= held < 2.0, one.label
+
+
+@pytest.mark.parametrize(("model", "fields"), MIXED)
+def test_n_devices_are_at_most_n_times_as_fast(model: str, fields: dict[str, Any]) -> None:
+    """Traps 9: in every layout that fits, latency and throughput gain at most the number of devices."""
+    scenario = Scenario(model=model, batch=16, input=512, output=64, **fields)
+    alone = estimate(scenario)
+    for one in layouts(scenario).found:
+        if np.isfinite(one.tpot_s):
+            for ours, single in ((one.tpot_s, alone.tpot_s), (one.ttft_s, alone.ttft_s), (one.e2e_s, alone.e2e_s)):
+                assert single / ours <= one.n * (1 + 1e-9), one.label
+            assert one.tokens_per_device <= alone.tokens_per_s * (1 + 1e-9)
+
+
+def test_a_pipeline_leaves_the_latency_of_a_token() -> None:
+    """Traps 9: more stages never shorten a token, cost only their hand-overs, and share the memory."""
+    found = {(one.tp, one.pp, one.dp): one for one in layouts(SMALL, (1, 2, 4, 8)).found}
+    for tp in (1, 2):
+        rows = [found[tp, pp, 1] for pp in (1, 2, 4)]
+        times, memory = [one.step_s for one in rows], [one.memory_bytes for one in rows]
+        assert times == sorted(times)
+        assert memory == sorted(memory, reverse=True)
+        assert times[-1] < 1.02 * times[0]
+        handover = times[1] - times[0]
+        np.testing.assert_allclose(times, [f.pipeline_latency(times[0], p, handover) for p in (1, 2, 4)], rtol=1e-9)
+
+
+# The ranking
+
+
+@pytest.mark.parametrize(("model", "fields"), MIXED)
+def test_layouts_are_estimates(model: str, fields: dict[str, Any]) -> None:
+    """The ranking shows the very numbers that the estimate of the layout gives."""
+    scenario = Scenario(model=model, batch=16, input=512, output=64, **fields)
+    for one in layouts(scenario, (8,)).ranked()[:4]:
+        report = estimate(scenario.change(**one.fields))
+        ours = [one.ttft_s, one.tpot_s, one.e2e_s, one.step_s, one.tokens_per_s, one.memory_bytes]
+        theirs = [report.ttft_s, report.tpot_s, report.e2e_s, report.decode_step_s, report.tokens_per_s]
+        np.testing.assert_allclose(ours, [*theirs, report.memory.total], rtol=1e-12)
+
+
+@pytest.mark.parametrize("goal", GOALS)
+@pytest.mark.parametrize("model", ["llama-3.1-8b", "mixtral-8x7b"])
+def test_winner_by_brute_force(model: str, goal: str) -> None:
+    """No (tp, pp, dp, ep) on 8 devices that fits and does not mostly wait beats the winner of the ranking."""
+    scenario = Scenario(model=model, batch=12, input=512, output=64)
+    best = layouts(scenario, (8,)).ranked(goal)[0]  # type: ignore[arg-type]
+    tried = 0
+    for tp, pp, dp, ep in product((1, 2, 3, 4, 5, 6, 7, 8), repeat=4):
+        if tp * pp * dp != 8:
+            continue
+        try:
+            report = estimate(scenario.change(n=8, tp=tp, pp=pp, dp=dp, ep=ep))
+        except ValueError:
+            continue
+        tried += 1
+        network = [float(step.shares[2]) for step in (report.prefill, report.decode)]
+        waits = (network[0] * report.ttft_s + network[1] * (report.e2e_s - report.ttft_s)) / report.e2e_s
+        if report.memory.fits and waits <= MOST_NETWORK:
+            if goal == "latency":
+                assert report.tpot_s >= best.tpot_s * (1 - 1e-8)
+            else:
+                assert report.usd_per_million_tokens >= best.usd_per_million_tokens * (1 - 1e-8)
+    assert tried == len([one for one in layouts(scenario, (8,)).found if np.isfinite(one.memory_bytes)])
+
+
+def test_cost_is_throughput_per_device() -> None:
+    """On one kind of chip the dollars of a million tokens fall exactly as the tokens per device rise."""
+    found = layouts(SMALL)
+    assert found.ranked("cost") == found.ranked("throughput")
+    dollars = [one.usd_per_million_tokens for one in found.ranked("cost")]
+    np.testing.assert_array_less(dollars[:-1], np.array(dollars[1:]) * (1 + 1e-8))
+
+
+def test_rejected_for_a_reason() -> None:
+    """What is not ranked says why: it does not fit, does not divide, or mostly waits for its links."""
+    big = layouts(Scenario(model="llama-3.1-70b", batch=32))
+    reasons = [one.problem for one in big.rejected]
+    for words in ("does not fit: ", "replicas cannot share", "links take "):
+        assert any(words in reason for reason in reasons), words
+    assert any("does not divide" in one.problem for one in layouts(SMALL, (6,)).rejected)
+    assert {*big.ranked(), *big.rejected} == set(big.found)
+    assert not big.left_out
+
+
+def test_nothing_holds() -> None:
+    """Where no layout holds the answer names the nearest one and what is missing; the page still draws."""
+    found = layouts(Scenario(model="llama-3.1-405b", gpu="t4"), (1, 2))
+    assert found.ranked() == ()
+    assert "does not fit" in answer(found, "latency")
+    assert parallelism.describe_time(())
+
+
+def test_ranking_does_not_depend_on_the_present_layout() -> None:
+    """The layouts of a scenario are the same whichever of them it has now; its own device count is among them."""
+    assert layouts(SMALL, (4,)) == layouts(SMALL.change(n=8, tp=8), (4,))
+    assert neutral(SMALL.change(n=8, tp=8)) == SMALL
+    assert 12 in layouts(SMALL.change(n=12, tp=4, dp=3)).sizes
+    assert chosen_sizes(SMALL, "auto") == (8,)
+    assert chosen_sizes(SMALL.change(n=2, tp=2), "auto") == (2,)
+    assert chosen_sizes(SMALL, "16") == (16,)
+
+
+def test_many_divisors_are_bounded() -> None:
+    """A number of devices with thousands of layouts is cut, and what was left out is counted."""
+    found = layouts(Scenario(model="mixtral-8x7b", batch=1, input=16, output=16), (83_160,))
+    assert len(found.found) == 400
+    assert found.left_out > 1000
+
+
+# Curves and figures
+
+
+def test_scaling_is_bounded() -> None:
+    """Traps 9: the speed-up is at most ideal, starts at one, and memory per device falls with the group."""
+    for phase in ("decode", "prefill"):
+        curve = curves.scaling(SMALL, phase)
+        assert curve.speedup[0] == curve.efficiency[0] == 1.0
+        assert np.all(curve.speedup <= curve.devices * (1 + 1e-12))
+        assert np.all(np.diff(curve.memory_bytes) < 0)
+        assert curve.network_share[0] == 0.0
+        assert any("does not divide heads=32" in text for text in curve.skipped)
+
+
+FIGURES = (
+    ("llama-3.1-8b", "h100-sxm", {}),
+    ("deepseek-v3", "h200-sxm", {"batch": 64}),
+    ("palm-540b", "tpu-v4", {"batch": 64, "input": 1024}),
+    ("nemotron-h-56b", "mi300x", {"n": 16, "tp": 8, "dp": 2, "batch": 8}),
+    ("gpt-j-6b", "l40s", {"input": 1024}),
+    ("llama-2-7b", "rtx-a6000", {"batch": 3}),
+)
+
+
+@pytest.mark.parametrize(("model", "gpu", "fields"), FIGURES)
+def test_figures_are_valid(model: str, gpu: str, fields: dict[str, Any]) -> None:
+    """Every figure of the page is one that Plotly takes, and comes with a sentence that ends."""
+    scenario = Scenario(model=model, gpu=gpu, **fields)
+    found = layouts(scenario)
+    ranked = found.ranked()[:8]
+    pope = [curves.pope_over_tokens(scenario, 64), curves.pope_over_devices(scenario, 4096.0)]
+    curve = curves.scaling(scenario)
+    pairs = [
+        (parallelism.time_bars(ranked), parallelism.describe_time(ranked)),
+        (parallelism.volume_bars(ranked), parallelism.describe_volume(ranked)),
+        (parallelism.speedup_chart(curve), parallelism.describe_scaling(curve)),
+        *((parallelism.pope_chart(one), parallelism.describe_pope(one)) for one in pope),
+        *((parallelism.topology(scenario, one), parallelism.describe_topology(scenario, one)) for one in found.found),
+    ]
+    for figure, sentence in pairs:
+        go.Figure(figure)
+        assert sentence.endswith(".")
+    assert all(card.shown for card in parallelism.cards(scenario, 64))
+
+
+def test_topology_draws_every_device_once() -> None:
+    """Each device has one place, its tensor group is contiguous, and a bar of a layout adds up to its step."""
+    one = Layout(4, 2, 2, 1)
+    drawn = parallelism.topology(SMALL, one)["data"]
+    devices = sorted(int(text) for trace in drawn for text in trace.get("text", ()))
+    assert devices == list(range(16))
+    groups = [sorted(int(text) for text in trace["text"]) for trace in drawn if "text" in trace]
+    assert groups == [list(range(start, start + 4)) for start in (0, 4, 8, 12)]
+    ranked = layouts(SMALL, (8,)).ranked()
+    bars = parallelism.time_bars(ranked)["data"]
+    np.testing.assert_allclose(np.sum([bar["x"] for bar in bars], axis=0), [1e3 * one.step_s for one in ranked])
+
+
+# The page
+
+APP = Path(__file__).resolve().parents[1] / "app.py"
+
+
+@pytest.mark.parametrize("view", ["time", "scaling", "topology", "pope", "shape"])
+def test_every_view_draws(view: str) -> None:
+    """Each view of the page comes by its link, for a mixture of experts too, and without an exception."""
+    app = AppTest.from_file(str(APP), default_timeout=60).switch_page("pages/10_Parallelism.py")
+    for key, value in (SMALL.change(model="mixtral-8x7b").to_query() | {"view": view, "over": "any"}).items():
+        app.query_params[key] = value
+    app.run()
+    assert not app.exception
+    assert view in app.query_params["view"]
+
+
+def test_use_this_layout() -> None:
+    """The button makes the chosen layout that of the scenario: the link carries it, and the button says "In use"."""
+    app = AppTest.from_file(str(APP), default_timeout=60).switch_page("pages/10_Parallelism.py")
+    for key, value in SMALL.to_query().items():
+        app.query_params[key] = value
+    app.run()
+    best = layouts(SMALL, (8,)).ranked()[0]
+    app.button(key="use_layout").click().run()
+    assert not app.exception
+    shown = {key: text[-1] if isinstance(text, list) else text for key, text in app.query_params.items()}
+    assert {key: shown[key] for key in best.fields} == {key: str(value) for key, value in best.fields.items()}
+    assert app.button(key="use_layout").disabled
