@@ -78,10 +78,12 @@ def frame(name: str, question: str) -> Page:
         st.caption(summary(now.scenario))
         messages = st.container(gap="xsmall")
     page = Page(name, now.scenario, report, messages)
-    for text in now.problems:
-        page.notice(f"{text}. What you typed stays; the page shows the last scenario that fits.", "error")
-    for text in now.notices:
-        page.notice(text)
+    if now.problems:
+        page.notice(
+            "\n".join((*now.problems, "What you typed stays; the page shows the last scenario that fits.")), "error"
+        )
+    if now.notices:
+        page.notice("\n".join(now.notices))
     _notes(page)
     return page
 
@@ -132,9 +134,9 @@ class Page:
     messages: Any
 
     def notice(self, text: str, level: str = "warning") -> None:
-        """Show a message at the top of the page; level info, warning or error."""
+        """Show a message at the top of the page, its lines in one box; level info, warning or error."""
         with self.messages:
-            _BOXES[level](plain(text))
+            _BOXES[level]("  \n".join(plain(line) for line in text.split("\n")))
 
     def choice(
         self,
@@ -193,7 +195,7 @@ class Page:
             found = clicked(st.plotly_chart(drawn(figure), on_select=callback, selection_mode="points", **common))
         else:
             st.plotly_chart(drawn(figure), **common)
-        marks = "\u2003".join(f"{_coloured(mark)}\u00a0{plain(mark.text)}" for mark in legend)
+        marks = "\u2003".join(_coloured(mark) for mark in legend)
         lines = (f":small[{marks}]" if marks else "", f":small[:gray[{plain(describe)}]]" if describe else "")
         if text := "  \n".join(filter(None, lines)):
             st.markdown(text)
@@ -227,7 +229,8 @@ def plain(text: str) -> str:
 
 
 def _coloured(mark: Mark) -> str:
-    return f':color[{mark.glyph}]{{foreground="{mark.colour}"}}'
+    text = plain(mark.text).replace(" ", "\u00a0")
+    return f':color[{mark.glyph}]{{foreground="{mark.colour}"}}\u00a0{text}'
 
 
 def clicked(selection: Any) -> Any:

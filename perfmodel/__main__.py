@@ -1,4 +1,4 @@
-"""The command line: `python -m perfmodel estimate|batch|kernels|import|models|gpus|engines`."""
+"""The command line: `python -m perfmodel estimate|batch|kernels|train|import|models|gpus|engines`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from perfmodel.kernels import kernel
 from perfmodel.model import MODELS
 from perfmodel.scenario import CUSTOM, Scenario, field_keys
 from perfmodel.text import report_text
+from perfmodel.training import train
 
 #: A JSON line longer than this is refused unread.
 MAX_LINE_CHARS = 1_000_000
@@ -60,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     rows.set_defaults(run=_batch, answer=_scenario)
     single = commands.add_parser("kernels", help="one JSON kernel a line in, its time and bound a line out")
     single.set_defaults(run=_batch, answer=kernel)
+    run = commands.add_parser("train", help="one JSON training run a line in, step time, MFU, HFU, memory a line out")
+    run.set_defaults(run=_batch, answer=train)
     config = commands.add_parser(
         "import", help="read a Hugging Face config.json: what was understood, assumed, ignored"
     )

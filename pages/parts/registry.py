@@ -22,9 +22,13 @@ class PageFile:
     question: str
 
 
-@lru_cache(maxsize=1)
 def pages() -> tuple[PageFile, ...]:
-    """Return the pages in the order of their numbers, the home page first."""
+    """Return the pages in the order of their numbers, the home page first; read again when the folder changes."""
+    return _pages((ROOT / "pages").stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _pages(_changed: int) -> tuple[PageFile, ...]:
     numbered = sorted((ROOT / "pages").glob("[0-9]*.py"), key=lambda path: (_number(path), path.name))
     return tuple(_page(path) for path in (ROOT / "app.py", *numbered) if path.is_file())
 
@@ -41,7 +45,6 @@ def _page(path: Path) -> PageFile:
     return PageFile(path.relative_to(ROOT).as_posix(), name, text.splitlines()[0])
 
 
-@lru_cache(maxsize=1)
 def view_keys() -> frozenset[str]:
     """Return the link keys of all secondary controls."""
     return frozenset(key for page in pages() for key in view_defaults(page.name))

@@ -37,6 +37,7 @@ class Session:
     problems: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     last_gpu: str = "h100-sxm"
+    details: str | None = None
     touched: bool = False
     from_link: bool = False
 
