@@ -15,6 +15,7 @@ from perfmodel.hardware import ACCELERATORS
 from perfmodel.memory import Memory, cache_bytes
 from perfmodel.scenario import Scenario
 from perfmodel.setup import Setup
+from perfmodel.step import Step
 from perfmodel.units import show, significant
 from perfmodel.workload import decode
 
@@ -55,18 +56,24 @@ class BatchCurve:
 NEEDS = ("weights", "KV cache", "arithmetic", "launches")
 
 
-@lru_cache(maxsize=64)
 def batch_curve(scenario: Scenario, label: str = "") -> BatchCurve:
     """Evaluate decode steps of a scenario at context input + output/2 over whole batches up to beyond what fits.
 
     Validity: one pool of equal sequences in lockstep; queueing and prefill interference are not included.
     Source: article_cases S31, S62, S68.
     """
+    # The curve of every batch is the same but for how far it reaches: one entry of the cache serves them all.
+    reach = 2.0 ** np.ceil(np.log2(max(2 * scenario.batch, LEAST_RANGE)))
+    return _curve(scenario.change(batch=scenario.dp), label, float(reach))
+
+
+@lru_cache(maxsize=64)
+def _curve(scenario: Scenario, label: str, reach: float) -> BatchCurve:
     resolved = setup(scenario)
     context = float(scenario.prefix + scenario.input) + scenario.output / 2.0
     full = float(scenario.prefix + scenario.input + scenario.output)
     memory = Memory(resolved, float(scenario.batch), float(scenario.input), full)
-    most = float(np.clip(2 * max(memory.largest_batch, scenario.batch), LEAST_RANGE, MOST_RANGE))
+    most = max(reach, float(np.clip(2 * memory.largest_batch, LEAST_RANGE, MOST_RANGE)))
     batch = np.unique(np.round(np.geomspace(scenario.dp, most, POINTS)))
     step = resolved.run(decode(batch, context))
     return BatchCurve(
@@ -74,7 +81,7 @@ def batch_curve(scenario: Scenario, label: str = "") -> BatchCurve:
         batch=batch,
         step_s=np.asarray(step.time_s),
         tokens_per_s=batch / step.time_s,
-        needs_s=_needs(resolved, batch, context),
+        needs_s=_needs(resolved, step),
         critical=float(linear_critical_batch(resolved)),
         kv_takeover=kv_takeover_batch(resolved, context),
         largest=memory.largest_batch,
@@ -89,13 +96,12 @@ def kv_takeover_batch(resolved: Setup, context: float) -> float:
     return weights / per_sequence if per_sequence > 0 else float("nan")
 
 
-def _needs(resolved: Setup, batch: Array, context: float) -> Array:
-    step = resolved.run(decode(batch, context))
+def _needs(resolved: Setup, step: Step) -> Array:
     engine, bandwidth = resolved.engine, resolved.chip.memory_bytes_per_s
     weights = step.total("weight_bytes") / (bandwidth * engine.kernel_class("linear").memory_efficiency)
     cache = step.total("kv_bytes") / (bandwidth * engine.kernel_class("decode_attention").memory_efficiency)
     parts = [weights, cache, step.totals_s[0], step.totals_s[3]]
-    return np.stack([np.broadcast_to(np.asarray(part), batch.shape) for part in parts])
+    return np.stack([np.broadcast_to(np.asarray(part), np.shape(step.time_s)) for part in parts])
 
 
 def answer(curve: BatchCurve, scenario: Scenario) -> str:

@@ -114,8 +114,11 @@ class Catalog(Generic[T]):
         found = self.aliases.get(name.strip().lower())
         if found is None:
             near = difflib.get_close_matches(name.lower(), list(self.aliases), n=3, cutoff=0.5)
-            hint = " or ".join(dict.fromkeys(self.aliases[n] for n in near)) or f"one of the {len(self)} known ids"
-            raise ValueError(f"{self.noun}={name[:80]!r} is not known; did you mean {hint}?")
+            hint = " or ".join(dict.fromkeys(self.aliases[n] for n in near))
+            advice = (
+                f"did you mean {hint}?" if hint else f"{len(self)} ids are known, such as {next(iter(self), 'none')}"
+            )
+            raise ValueError(f"{self.noun}={name[:80]!r} is not known; {advice}")
         return found
 
     def __getitem__(self, name: str) -> T:

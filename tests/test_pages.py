@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 import pages
 from pages.parts import edits, registry
-from perfmodel import MODELS, Scenario, from_query
+from perfmodel import ACCELERATORS, MODELS, Scenario, from_query
 from perfmodel.dimensions import Dimensions
 from perfmodel.hardware import Chip
 from perfmodel.scenario import field_keys
@@ -205,6 +205,13 @@ def test_every_model_can_be_picked(model: str) -> None:
     """Picking any model from the list gives that model, whatever the lengths before."""
     scenario, _ = edits.pick(Scenario(), "model", model)
     assert scenario.model == model
+
+
+@pytest.mark.parametrize("gpu", list(ACCELERATORS))
+def test_every_accelerator_can_be_picked(gpu: str) -> None:
+    """Picking any accelerator gives that one, or says why it cannot be computed with."""
+    scenario, notices = edits.pick(Scenario(), "gpu", gpu)
+    assert scenario.gpu == gpu or any(gpu in text for text in notices)
 
 
 def test_edits_apply_together_or_one_by_one() -> None:

@@ -79,12 +79,6 @@ def pick(scenario: Scenario, name: str, value: str) -> tuple[Scenario, tuple[str
     drop = {key.key for key in field_keys(parts).values()} | ({"name"} if name == "model" else set())
     query = {key: text for key, text in scenario.to_query().items() if key not in drop} | {name: value}
     found, notices = from_query(query)
-    if getattr(found, name) != value:
-        # The default lengths are beyond this model's positions: start with a half and a quarter of them.
-        limit = MODELS[value].dimensions.max_context
-        shorter = {"in": str(limit // 2), "out": str(limit // 4), "prefix": "0"}
-        found, _ = from_query(query | shorter)
-        notices = (f"in={limit // 2:,} and out={limit // 4:,} now: {MODELS[value].name} has {limit:,} positions",)
     try:
         return runnable(found), notices
     except ValueError as error:

@@ -135,9 +135,12 @@ def _label(x: float, text: str, y: float) -> dict[str, Any]:
 
 
 def _layout(title: str, shapes: list[dict[str, Any]], notes: list[dict[str, Any]]) -> dict[str, Any]:
+    fixed = {"type": "log", "dtick": 1, "automargin": False}
     return theme.layout(
-        xaxis={"type": "log", "title": {"text": "batch [sequences]"}, "tickformat": ",d", "dtick": 1},
-        yaxis={"type": "log", "title": {"text": title}, "exponentformat": "none", "dtick": 1},
+        xaxis=fixed | {"title": {"text": "batch [sequences]"}, "tickformat": ",d"},
+        yaxis=fixed | {"title": {"text": title}, "exponentformat": "none"},
+        margin=theme.MARGIN | {"l": 70, "b": 48},
+        legend=theme.legend(yref="paper", y=1.02, yanchor="bottom"),
         shapes=shapes,
         annotations=notes,
     )
