@@ -10,7 +10,6 @@ from pydantic import BaseModel, ValidationError
 from perfmodel.catalog import closest
 from perfmodel.dimensions import Dimensions
 from perfmodel.hardware import Chip
-from perfmodel.precision import KV_DTYPES, MATH_DTYPES, WEIGHT_DTYPES
 from perfmodel.scenario import (
     CUSTOM,
     MAX_KEYS,
@@ -278,8 +277,3 @@ def row_chip(value: dict[str, Any]) -> Chip:
     given = {key: item for key, item in value.items() if item is not None and key not in ("name", "id")}
     chip: Chip = checked(Chip, given, {name: f"gpu.{name}" for name in Chip.model_fields})
     return chip
-
-
-def dtype_choices() -> dict[str, tuple[str, ...]]:
-    """Return the allowed data types by scenario field."""
-    return {"weights": WEIGHT_DTYPES, "math": MATH_DTYPES, "kv": KV_DTYPES}

@@ -208,12 +208,6 @@ def _named(link: str) -> str:
     return LINKS[link].name if link in LINKS else "the chip's link"
 
 
-def cheapest(scenario: Scenario, tokens: float, devices: int) -> str:
-    """Return the layout that sends least, of 1D, 2D and the best gather."""
-    times = pope_times(scenario, tokens, devices)
-    return min((ONE_D, TWO_D, GATHERED), key=lambda name: float(times[name]))
-
-
 @dataclass(frozen=True, slots=True)
 class Anchor:
     """A published measurement beside ours: with our own all-reduce layout, and with the layout of the paper."""

@@ -89,11 +89,6 @@ class Step:
         return np.maximum(self.needs_s.max(axis=0).sum(axis=0), self.host_s.sum(axis=0))[()]
 
     @cached_property
-    def roofline_s(self) -> Real:
-        """Time of the pure roofline: the larger of compute and memory per operator, no overhead, no network [s]."""
-        return self.needs_s[:2].max(axis=0).sum(axis=0)[()]
-
-    @cached_property
     def totals_s(self) -> Array:
         """What each resource needs over the whole pass [s], shape (4, *grid)."""
         return np.asarray(self.needs_s.sum(axis=1))

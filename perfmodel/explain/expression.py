@@ -219,11 +219,6 @@ def _size(value: float) -> int:
     return sum(_size(part) for part in value.how.parts)
 
 
-def shown_name(value: Traced) -> str:
-    """Return the name under which a number appears in expressions."""
-    return _name(value)
-
-
 def origin(value: Traced) -> Node | None:
     """Return the operation behind a number and its names; None for an input."""
     how = opened(value).how
