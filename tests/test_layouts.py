@@ -444,7 +444,7 @@ APP = Path(__file__).resolve().parents[1] / "app.py"
 @pytest.mark.parametrize("view", ["time", "scaling", "topology", "pope", "shape"])
 def test_every_view_draws(view: str) -> None:
     """Each view of the page comes by its link, for a mixture of experts too, and without an exception."""
-    app = AppTest.from_file(str(APP), default_timeout=60).switch_page("pages/10_Parallelism.py")
+    app = AppTest.from_file(str(APP), default_timeout=60).switch_page("pages/20_Parallelism.py")
     for key, value in (SMALL.change(model="mixtral-8x7b").to_query() | {"view": view, "over": "any"}).items():
         app.query_params[key] = value
     app.run()
@@ -454,7 +454,7 @@ def test_every_view_draws(view: str) -> None:
 
 def test_use_this_layout() -> None:
     """The button makes the chosen layout that of the scenario: the link carries it, and the button says "In use"."""
-    app = AppTest.from_file(str(APP), default_timeout=60).switch_page("pages/10_Parallelism.py")
+    app = AppTest.from_file(str(APP), default_timeout=60).switch_page("pages/20_Parallelism.py")
     for key, value in SMALL.to_query().items():
         app.query_params[key] = value
     app.run()
