@@ -235,3 +235,11 @@ def test_only_pages_lie_in_the_folder() -> None:
     """Streamlit takes every file directly in pages/ for a page, underscore or not: helpers belong into pages/parts/."""
     others = [path.name for path in (ROOT / "pages").glob("*.py") if not re.match(r"\d", path.name)]
     assert others == ["__init__.py"]
+
+
+def test_every_page_is_in_one_group() -> None:
+    """The rows of links reach every page: the groups hold each page once, in the order of their numbers, home alone."""
+    grouped = [page for members in registry.groups().values() for page in members]
+    assert grouped == list(registry.pages())
+    assert [page.name for page in registry.groups()[""]] == ["Home"]
+    assert set(registry.groups()) <= {"", *registry.GROUPS}

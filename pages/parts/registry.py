@@ -11,15 +11,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 _NAME = re.compile(r"^(\d+)[_ -]*(.+)$")
+#: What pages are for: group -> the first number of its pages. The tens of a page's number say where it belongs.
+GROUPS = {"Understand": 1, "Diagnose": 10, "Scale": 20, "Decide": 30, "Learn": 40, "Reference": 50}
 
 
 @dataclass(frozen=True, slots=True)
 class PageFile:
-    """One page: the path Streamlit links to, the name shown, the question it answers (first docstring line)."""
+    """One page: the path Streamlit links to, its name, the question it answers (first docstring line), its group."""
 
     path: str
     name: str
     question: str
+    group: str
 
 
 def pages() -> tuple[PageFile, ...]:
@@ -42,7 +45,16 @@ def _page(path: Path) -> PageFile:
     found = _NAME.match(path.stem)
     name = found.group(2).replace("_", " ") if found else "Home"
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or name
-    return PageFile(path.relative_to(ROOT).as_posix(), name, text.splitlines()[0])
+    group = next((group for group, first in reversed(GROUPS.items()) if _number(path) >= first), "")
+    return PageFile(path.relative_to(ROOT).as_posix(), name, text.splitlines()[0], group)
+
+
+def groups() -> dict[str, tuple[PageFile, ...]]:
+    """Return group -> its pages, in order; the home page stands alone in the group without a name."""
+    found: dict[str, tuple[PageFile, ...]] = {}
+    for page in pages():
+        found[page.group] = (*found.get(page.group, ()), page)
+    return found
 
 
 def view_keys() -> frozenset[str]:

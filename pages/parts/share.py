@@ -6,7 +6,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import streamlit as st
 
-from pages.parts.registry import pages
+from pages.parts.registry import PageFile, groups
 from pages.parts.state import Session, link_of, touch
 
 
@@ -17,10 +17,24 @@ def address(now: Session) -> str:
 
 
 def page_links(now: Session) -> None:
-    """Draw a link to every page; each carries the scenario and what that page showed last."""
+    """Draw the way to every page: the groups, then the pages of the present one. Each link carries the scenario.
+
+    A group leads to its first page; the present group to the page at hand, which marks both rows.
+    """
+    inside: tuple[PageFile, ...] = ()
     with st.container(horizontal=True, gap="xxsmall"):
-        for page in pages():
-            st.page_link(page.path, label=page.name, query_params=link_of(now, page.name))
+        for group, members in groups().items():
+            here = next((page for page in members if page.name == now.page), None)
+            _link(now, here or members[0], group or members[0].name)
+            inside = members if here and group else inside
+    if inside:
+        with st.container(horizontal=True, gap="xxsmall"):
+            for page in inside:
+                _link(now, page, page.name)
+
+
+def _link(now: Session, page: PageFile, label: str) -> None:
+    st.page_link(page.path, label=label, help=page.question, query_params=link_of(now, page.name))
 
 
 def button(now: Session) -> None:

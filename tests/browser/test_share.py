@@ -78,7 +78,7 @@ def test_page_change_back_forward_reload(page: Page) -> None:
     page.goto("/?batch=8")
     ready(page)
     set_batch(page, 2)
-    page.get_by_role("link", name="Roofline").click()
+    page.get_by_role("link", name="Understand").click()
     page.wait_for_url(re.compile("/Roofline"))
     ready(page)
     assert parameter(page, "batch") == "10"
