@@ -20,6 +20,10 @@ What a page may use of `page`:
   from six options on). `key` is its name in the link and must be a literal (or an f-string with one digit); write
   `default` as a literal or a constant of the file, so that the first link of the page carries it already. `labels` maps
   an option to what is shown. Options are short strings or whole numbers.
+- `page.number(key, label, default, *, low, high, help="")`: a secondary number; whole where the default is an `int`.
+  What the link asks for beyond the bounds gives a notice and the default.
+- `page.text(key, label, default, *, check=None, help="", placeholder="")`: a short text; `check` raises a `ValueError`
+  that says what is allowed.
 - `page.metric_row(rows)`: headline numbers; a row is (label, text) or (label, text, help), texts from `units.show`.
 - `page.show(figure, key, *, height=None, describe="", legend=(), on_select=False)`: a figure given as a plain dict
   {"data": [...], "layout": {...}} with a sentence below it for those who do not see it. With `on_select=True` it
@@ -40,7 +44,7 @@ scenario.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -150,7 +154,7 @@ class Page:
     ) -> Any:
         """Draw a secondary control and return the option chosen; it travels in the link as `key`."""
         by_text = {str(option): option for option in options}
-        value, wrong = state.view(self.name, key, list(by_text), str(default))
+        value, wrong = state.view(self.name, key, by_text.__contains__, str(default))
         if wrong:
             self.notice(f"{key}={wrong!r} is not one of {', '.join(by_text)}; using {default}")
         texts, widget, few = list(by_text), f"v.{self.name}.{key}", len(by_text) < _MANY
@@ -162,6 +166,56 @@ class Page:
         else:
             st.selectbox(label, texts, format_func=named.__getitem__, **common)
         return by_text[value]
+
+    def number(
+        self,
+        key: str,
+        label: str,
+        default: float,
+        *,
+        low: float,
+        high: float,
+        step: float | None = None,
+        help: str = "",
+    ) -> Any:
+        """Draw a secondary number and return it, whole where the default is; it travels in the link as `key`."""
+        kind = type(default)
+        text, wrong = state.view(self.name, key, lambda asked: within(asked, kind, low, high), str(default))
+        if wrong:
+            whole = "a whole number" if kind is int else "a number"
+            self.notice(f"{key}={wrong!r} is not {whole} from {low:,} to {high:,}; using {default}")
+        widget = f"v.{self.name}.{key}"
+        common: dict[str, Any] = {"on_change": _chosen, "args": (self.name, key, widget), "help": help or None}
+        common |= {
+            "min_value": kind(low),
+            "max_value": kind(high),
+            "step": kind(step) if step else 1 if kind is int else None,
+        }
+        st.number_input(label, **common, **state.hold(widget, kind(text)))
+        return kind(text)
+
+    def text(
+        self,
+        key: str,
+        label: str,
+        default: str,
+        *,
+        check: Callable[[str], object] | None = None,
+        help: str = "",
+        placeholder: str = "",
+    ) -> str:
+        """Draw a secondary text and return it; one that `check` refuses stays as typed, and the default counts."""
+        text, _ = state.view(self.name, key, lambda asked: len(asked) <= state.MAX_VIEW_CHARS, default)
+        widget = f"v.{self.name}.{key}"
+        common: dict[str, Any] = {"on_change": _chosen, "args": (self.name, key, widget), "help": help or None}
+        common |= {"max_chars": state.MAX_VIEW_CHARS, "placeholder": placeholder or None}
+        st.text_input(label, **common, **state.hold(widget, text))
+        try:
+            (check or str)(text)
+        except ValueError as error:
+            self.notice(f"{key}: {error}; what you typed stays and does not count")
+            return default
+        return text
 
     def metric_row(self, rows: Iterable[Sequence[str]]) -> None:
         """Show headline numbers; a row is (label, text) or (label, text, help)."""
@@ -220,6 +274,18 @@ class Page:
         from pages.parts.cards import render  # here: the cards' texts use `plain` of this module
 
         render(list(cards), open_first=open_first)
+
+
+def within(text: str, kind: type[Any], low: float, high: float) -> bool:
+    """Tell whether a text is a number of this kind between these bounds.
+
+    >>> within("8", int, 1, 10), within("8.5", int, 1, 10), within("nan", float, 1, 10)
+    (True, False, False)
+    """
+    try:
+        return bool(low <= kind(text) <= high)
+    except ValueError:
+        return False
 
 
 def plain(text: str) -> str:

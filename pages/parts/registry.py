@@ -10,6 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+#: The ways of `Page` to draw a secondary control, and where among the arguments the default stands.
+CONTROLS = {"choice": 3, "number": 2, "text": 2}
 _NAME = re.compile(r"^(\d+)[_ -]*(.+)$")
 #: What pages are for: group -> the first number of its pages. The tens of a page's number say where it belongs.
 GROUPS = {"Understand": 1, "Diagnose": 10, "Scale": 20, "Decide": 30, "Learn": 40, "Reference": 50}
@@ -64,10 +66,10 @@ def view_keys() -> frozenset[str]:
 
 @lru_cache(maxsize=64)
 def view_defaults(name: str) -> Mapping[str, str | None]:
-    """Return link key -> default of one page's secondary controls, read from its calls of `choice`.
+    """Return link key -> default of one page's secondary controls, read from its calls of `choice`, `number`, `text`.
 
-    The key is the first argument: a literal, or an f-string with one digit in it. The default is the fourth: a literal
-    or a constant of the file; None stands for one that only the run can tell.
+    The key is the first argument: a literal, or an f-string with one digit in it. The default (`CONTROLS` says where)
+    is a literal or a constant of the file; None stands for one that only the run can tell.
     """
     found: dict[str, str | None] = {}
     for page in pages():
@@ -75,8 +77,9 @@ def view_defaults(name: str) -> Mapping[str, str | None]:
             tree = ast.parse((ROOT / page.path).read_text(encoding="utf-8"))
             constants = dict(pair for node in tree.body for pair in _constant(node))
             for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-                if isinstance(call.func, ast.Attribute) and call.func.attr == "choice" and call.args:
-                    found |= dict.fromkeys(_keys(call.args[0]), _default(call, constants))
+                if isinstance(call.func, ast.Attribute) and call.func.attr in CONTROLS and call.args:
+                    place = CONTROLS[call.func.attr]
+                    found |= dict.fromkeys(_keys(call.args[0]), _default(call, place, constants))
     return found
 
 
@@ -94,8 +97,8 @@ def _keys(node: ast.expr) -> tuple[str, ...]:
     return tuple("".join(parts).format(digit) for digit in range(10))
 
 
-def _default(call: ast.Call, constants: Mapping[str, str]) -> str | None:
-    node = call.args[3] if len(call.args) > 3 else None
+def _default(call: ast.Call, place: int, constants: Mapping[str, str]) -> str | None:
+    node = call.args[place] if len(call.args) > place else None
     if isinstance(node, ast.Name):
         return constants.get(node.id)
     literal = isinstance(node, ast.Constant) and isinstance(call.args[0], ast.Constant)

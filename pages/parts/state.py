@@ -7,7 +7,7 @@ still on its way to the browser cannot undo it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -20,7 +20,7 @@ from perfmodel.scenario import CUSTOM, link_keys
 
 _KEY = "perfmodel"
 #: No value of a secondary control is longer.
-MAX_VIEW_CHARS = 80
+MAX_VIEW_CHARS = 400
 #: Defaults of view keys by page that only a run of the page can tell, so that later links carry them at once.
 _LEARNED: dict[str, dict[str, str]] = {}
 
@@ -147,16 +147,16 @@ def hold(key: str, value: Any, default: str = "value", shown: Any = None) -> dic
     return {"key": key, default: value if shown is None else shown}
 
 
-def view(page: str, key: str, options: Sequence[str], default: str) -> tuple[str, str]:
+def view(page: str, key: str, allowed: Callable[[str], bool], default: str) -> tuple[str, str]:
     """Return what a secondary control shows and, if the link asked for something else, that; the link then follows."""
     if key in link_keys().values():
-        raise ValueError(f"choice({key!r}): the key belongs to the scenario; take another one")
+        raise ValueError(f"control {key!r}: the key belongs to the scenario; take another one")
     now = session()
     if view_defaults(page).get(key) is None:
         _LEARNED.setdefault(page, {})[key] = default
     shown = now.views.setdefault(page, {})
     asked = shown.setdefault(key, default)
-    if asked in options:
+    if allowed(asked):
         write_link(now)
         return asked, ""
     shown[key] = default
