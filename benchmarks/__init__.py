@@ -1,0 +1,1 @@
+"""What runs at the bench: fits and scores against measurements, and the speed of the product."""

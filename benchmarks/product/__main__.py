@@ -1,0 +1,163 @@
+"""Measure the whole product and print figures, targets and verdicts: `./dev bench [--quick] [--only pages,load]`.
+
+Parts: `engine`, `pages` (slider to figure, every page), `cold` (launch to first figure), `load` (many sessions),
+`leak` (memory over an hour's worth of changes). Figures of the browser stand as ratios to the page with one slider
+and one figure that was measured in the same run; run it on a quiet machine, and more than once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from benchmarks.product import engine
+from benchmarks.product.server import FLOOR, serve
+from pages.parts.registry import pages
+
+if TYPE_CHECKING:
+    from benchmarks.product.browser import Start
+
+MIB = 2**20
+#: An hour of one visitor who changes something every four seconds.
+HOUR_OF_CHANGES = 900
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """Return the value below which a share of the values lies."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]
+
+
+def line(what: str, value: str, target: str = "", *, ok: bool | None = None) -> None:
+    """Print one figure with its target and verdict."""
+    verdict = "" if ok is None else ("met" if ok else "MISSED")
+    print(f"{what:46}{value:>26}   {target:22}{verdict}", flush=True)
+
+
+def run_engine(quick: bool) -> None:
+    """Microseconds an estimate and points a second, and how they grow."""
+    for model in engine.MODELS:
+        seconds = engine.estimate_s(model, 30 if quick else 200)
+        default = model == engine.MODELS[0]
+        line(f"estimate, {model}", f"{seconds * 1e6:.0f} µs", "≤ 500 µs" * default, ok=seconds <= 5e-4 or not default)
+    for points in (10_000, 100_000) if quick else (10_000, 100_000, 1_000_000):
+        rate = engine.points_per_s(points, 3 if quick else 10)
+        line(f"sweep, {points:,} points", f"{rate / 1e6:.2f} M points/s", "≥ 1 M points/s", ok=rate >= 1e6)
+
+
+def run_pages(quick: bool) -> None:
+    """Slider key press to visible figure on every page, as a ratio to the floor."""
+    from benchmarks.product.browser import chromium, slider_to_figure
+
+    samples = 8 if quick else 30
+    with chromium() as browser:
+        with serve(FLOOR) as server:
+            floor = slider_to_figure(browser, server.url, samples)
+        p50, p95 = quantile(floor, 0.5), quantile(floor, 0.95)
+        line("floor: one slider, one figure", f"p50 {p50 * 1e3:.0f} ms, p95 {p95 * 1e3:.0f} ms")
+        with serve() as server:
+            for page in pages():
+                path = "" if page.path == "app.py" else page.name.replace(" ", "_")
+                found = slider_to_figure(browser, f"{server.url}/{path}", samples)
+                if len(found) < samples / 2:
+                    line(page.name, "no figure follows the batch")
+                    continue
+                a, b = quantile(found, 0.5) / p50, quantile(found, 0.95) / p95
+                text = f"p50 {quantile(found, 0.5) * 1e3:.0f} ms = {a:.2f}x, p95 {b:.2f}x"
+                line(page.name, text, "p50 ≤ 1.8x, p95 ≤ 2.5x", ok=a <= 1.8 and b <= 2.5)
+
+
+def run_cold(quick: bool) -> None:
+    """Launch to first figure of the home page, beside the floor's, and what the page loads and shifts."""
+    from benchmarks.product.browser import chromium, first_figure
+
+    def starts(*app: object) -> list[Start]:
+        found = []
+        for _ in range(2 if quick else 5):
+            with chromium() as browser, serve(*app) as server:  # type: ignore[arg-type]
+                found.append(first_figure(browser, server))
+        return found
+
+    def median(found: list[Start], name: str) -> float:
+        return statistics.median(getattr(start, name) for start in found)
+
+    floor, home = starts(FLOOR), starts()
+    for name, what in (("launch_s", "launch to first figure"), ("page_s", "page opened to first figure")):
+        a, b = median(floor, name), median(home, name)
+        line(f"home page: {what}", f"{b:.2f} s, floor {a:.2f} s = {b / a:.2f}x", "≤ 1.5x", ok=b <= 1.5 * a)
+    line("home page: transferred", f"{median(home, 'transferred_bytes') / 1e6:.1f} MB")
+    line("floor: transferred", f"{median(floor, 'transferred_bytes') / 1e6:.1f} MB")
+    line("home page: requests", f"{median(home, 'requests'):.0f}")
+    shift, longest = median(home, "layout_shift"), median(home, "longest_task_s")
+    line(
+        "home page: layout shift (CLS)",
+        f"{shift:.2f}, floor {median(floor, 'layout_shift'):.2f}",
+        "≤ 0.1",
+        ok=shift <= 0.1,
+    )
+    line("home page: longest task", f"{longest * 1e3:.0f} ms, floor {median(floor, 'longest_task_s') * 1e3:.0f} ms")
+
+
+def run_load(quick: bool) -> None:
+    """Sixty sessions that change something every four seconds, on one process."""
+    from benchmarks.product.load import crowd
+
+    changes = 2 if quick else 8
+    with serve(FLOOR) as server:
+        floor = crowd(server, 20, changes, 1.0)
+    with serve() as server:
+        home = crowd(server, 60, changes, 4.0)
+    latencies = home.latencies_s
+    p50, p95 = quantile(latencies, 0.5), quantile(latencies, 0.95)
+    line(
+        "60 sessions, a change every 4 s",
+        f"p50 {p50 * 1e3:.0f} ms, p95 {p95 * 1e3:.0f} ms",
+        "p95 ≤ 500 ms",
+        ok=p95 <= 0.5,
+    )
+    line("errors", f"{home.errors} in {len(latencies)} runs", "none", ok=home.errors == 0)
+    line("CPU a rerun, home page", f"{home.cpu_s_per_run * 1e3:.1f} ms", "≤ 35 ms", ok=home.cpu_s_per_run <= 0.035)
+    more = (home.bytes_per_session - floor.bytes_per_session) / MIB
+    text = f"{home.bytes_per_session / MIB:.1f} MiB, floor {floor.bytes_per_session / MIB:.1f} MiB"
+    line("memory a session", text, "≤ 5 MiB beyond floor", ok=more <= 5)
+
+
+def run_leak(quick: bool) -> None:
+    """Memory over an hour's worth of changes: the second half must be flat."""
+    from benchmarks.product.load import growth
+
+    changes = HOUR_OF_CHANGES // (6 if quick else 1)
+    with serve() as server:
+        seen = growth(server, changes)
+    late = (seen[-1] - seen[len(seen) // 2]) / MIB
+    text = f"{seen[0] / MIB:.0f} → {seen[-1] / MIB:.0f} MiB, late {late:+.1f} MiB"
+    line(f"memory over {changes} changes", text, "late growth ≤ 5 MiB", ok=late <= 5)
+
+
+PARTS: dict[str, Callable[[bool], None]] = {
+    "engine": run_engine,
+    "pages": run_pages,
+    "cold": run_cold,
+    "load": run_load,
+    "leak": run_leak,
+}
+
+
+def main() -> None:
+    """Run the parts asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="few samples: does it run at all?")
+    parser.add_argument("--only", default=",".join(PARTS), help="parts, separated by commas")
+    given = parser.parse_args()
+    chosen = given.only.split(",")
+    if unknown := [part for part in chosen if part not in PARTS]:
+        parser.error(f"--only={unknown[0]} is not known; parts are {', '.join(PARTS)}")
+    for part in chosen:
+        print(f"\n== {part}: {(PARTS[part].__doc__ or '').strip()}")
+        PARTS[part](given.quick)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""A real Chromium: from key press to visible figure, from launch to first figure, what a load transfers and shifts."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
+
+from benchmarks.product.load import SLIDER
+from benchmarks.product.server import Server
+
+_FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+FIGURE = '[data-testid="stPlotlyChart"], [data-testid="stImage"] img'
+#: A figure counts as drawn when nothing of it changed for so long.
+_QUIET_MS, _PATIENCE_MS = 160, 10_000
+_DRAWN = """s => [...document.querySelectorAll(s)].some(
+    n => n.tagName === 'IMG' ? n.complete && n.naturalWidth : n.querySelectorAll('path[d], rect').length > 3)"""
+#: Watches what the figures show (geometry and text, not ids) frame by frame, and the websocket.
+_WATCH = """
+window.watch = (() => {
+  let selector, last, changes = [], socket = 0, key = 0, on = false;
+  const send = WebSocket.prototype.send;
+  WebSocket.prototype.send = function (data) {
+    if (!this.watched) { this.watched = true; this.addEventListener('message', () => { socket = performance.now(); }); }
+    return send.apply(this, arguments);
+  };
+  addEventListener('keydown', event => { key = event.timeStamp; }, true);
+  const shown = () => [...document.querySelectorAll(selector)].map(figure => figure.src || [...figure.querySelectorAll(
+    'path, rect, text, circle, image')].map(n => n.getAttribute('d') || n.getAttribute('transform') ||
+    n.getAttribute('height') || n.textContent).join('|')).join('#');
+  const tick = () => {
+    if (!on) return;
+    const now = shown();
+    if (now !== last) {
+      last = now;
+      const painted = new MessageChannel();
+      painted.port1.onmessage = () => changes.push(performance.now());
+      painted.port2.postMessage(0);
+    }
+    requestAnimationFrame(tick);
+  };
+  return {
+    arm(s) { selector = s; changes = []; socket = 0; key = 0; on = true; last = shown(); requestAnimationFrame(tick); },
+    state() { return {now: performance.now(), key, changes, socket}; },
+    stop() { on = false; },
+  };
+})();
+"""
+_VITALS = """
+window.vitals = {shift: 0, long: 0, longest: 0};
+new PerformanceObserver(list => list.getEntries().forEach(e => {
+  if (!e.hadRecentInput) vitals.shift += e.value; })).observe({type: 'layout-shift', buffered: true});
+new PerformanceObserver(list => list.getEntries().forEach(e => {
+  vitals.long += e.duration; vitals.longest = Math.max(vitals.longest, e.duration); }))
+  .observe({type: 'longtask', buffered: true});
+"""
+
+
+@dataclass(frozen=True)
+class Start:
+    """A cold start: launch to first figure, page to first figure, what came over the wire, what the page did."""
+
+    launch_s: float
+    page_s: float
+    transferred_bytes: float
+    requests: int
+    layout_shift: float
+    longest_task_s: float
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Run the system's Chromium until the block ends."""
+    path = os.environ.get("CHROMIUM") or next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
+    )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=_FLAGS)
+        yield browser
+        browser.close()
+
+
+def first_figure(browser: Browser, server: Server) -> Start:
+    """Open the home page of a server just started, with an empty cache."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.add_init_script(_VITALS)
+    traffic = context.new_cdp_session(page)
+    traffic.send("Network.enable")
+    sizes: list[float] = []
+    traffic.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+    began = time.perf_counter()
+    page.goto(server.url, wait_until="commit")
+    page.wait_for_function(_DRAWN, arg=FIGURE, polling=20, timeout=90_000)
+    drawn = time.perf_counter()
+    page.wait_for_timeout(1500)
+    vitals = page.evaluate("vitals")
+    context.close()
+    launch = drawn - server.started
+    return Start(launch, drawn - began, sum(sizes), len(sizes), float(vitals["shift"]), float(vitals["longest"]) / 1e3)
+
+
+def slider_to_figure(browser: Browser, address: str, samples: int, warmup: int = 4) -> list[float]:
+    """Return the seconds from a key press on the batch slider to figures that stay still, one by one.
+
+    Empty for a page without the slider, without a figure, or whose figures do not depend on the batch.
+    """
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.add_init_script(_WATCH)
+    page.goto(address)
+    slider = page.locator(f"input[type=range][aria-label={json.dumps(SLIDER)}]").first
+    try:
+        slider.wait_for(state="attached", timeout=_PATIENCE_MS)
+        page.wait_for_function(_DRAWN, arg=FIGURE, polling=50, timeout=_PATIENCE_MS)
+        page.wait_for_timeout(2000)
+        found = [_press(page, slider) for _ in range(warmup)]
+        if any(seconds is not None for seconds in found):
+            found += [_press(page, slider) for _ in range(samples)]
+    except TimeoutError:
+        found = []  # a page of words, or one that the batch has no place on
+    finally:
+        context.close()
+    return [seconds for seconds in found[warmup:] if seconds is not None]
+
+
+def _press(page: Page, slider: Any) -> float | None:
+    """Move the slider by one step; None when no figure changed (the page shows none that depends on it)."""
+    at_end = slider.evaluate("e => +e.value >= +e.max")
+    slider.focus()
+    page.evaluate("s => watch.arm(s)", FIGURE)
+    page.wait_for_timeout(40)
+    page.keyboard.press("ArrowLeft" if at_end else "ArrowRight")
+    until = time.perf_counter() + _PATIENCE_MS / 1e3
+    while time.perf_counter() < until:
+        page.wait_for_timeout(25)
+        state = page.evaluate("watch.state()")
+        settled = state["now"] - max([state["socket"], *state["changes"]]) > _QUIET_MS
+        if settled and state["socket"] > state["key"] > 0 and (state["changes"] or state["now"] > state["key"] + 1500):
+            break
+    page.evaluate("watch.stop()")
+    return (state["changes"][-1] - state["key"]) / 1e3 if state["changes"] else None
