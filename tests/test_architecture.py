@@ -24,12 +24,12 @@ LAYERS = (
     "dimensions model hardware precision workload engine backend generation ops",
     "attention ffn ssm mlp convnet blocks transformer",
     "parallel collectives step setup tuning network",
-    "scenario codec importers importer training_scenario",
+    "scenario codec importers importer training_scenario published",
     "memory training_ops training_memory",
     "report",  # below estimate, which returns one
     "estimate grid notebook training",
     "catalogue_tables chip_compare chip_tables model_tables model_compare",
-    "advice cost docstrings explain breakdown batching kernels training_curves layouts layout_curves text",
+    "advice cost docstrings explain breakdown batching kernels training_curves layouts layout_curves text validation",
     "figures",
     "__init__ __main__ batch",
 )
