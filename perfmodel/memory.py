@@ -165,15 +165,15 @@ class Memory:
     @cached_property
     def largest_batch(self) -> int:
         """Most sequences of this length that fit, over all replicas; 0 if not even one does."""
-        return _largest(lambda b: device_bytes(self.setup, b, self.input, self.context), self.capacity, MOST_BATCH)
+        return largest(lambda b: device_bytes(self.setup, b, self.input, self.context), self.capacity, MOST_BATCH)
 
     @cached_property
     def longest_context(self) -> int:
         """Most tokens per sequence that fit at this batch (prompt grows, all cached); 0 if none."""
-        return _largest(lambda t: device_bytes(self.setup, self.batch, t, t), self.capacity, MOST_CONTEXT)
+        return largest(lambda t: device_bytes(self.setup, self.batch, t, t), self.capacity, MOST_CONTEXT)
 
 
-def _largest(need: Callable[[float], Real], capacity: float, most: float) -> int:
+def largest(need: Callable[[float], Real], capacity: float, most: float) -> int:
     """Return the largest whole number whose need fits; the need grows with the number."""
     if not need(1.0) <= capacity:
         return 0

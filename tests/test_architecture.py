@@ -30,6 +30,7 @@ LAYERS = (
     "estimate grid notebook training",
     "catalogue_tables chip_compare chip_tables model_tables model_compare",
     "advice cost docstrings explain breakdown batching kernels training_curves layouts layout_curves text validation",
+    "serving search",
     "figures",
     "__init__ __main__ batch",
 )

@@ -102,7 +102,7 @@ def readable(function: Formula) -> bool:
         evaluated(told.equation, letters)
     except Unreadable:
         return False
-    except ArithmeticError:
+    except (ArithmeticError, ValueError):  # read, and not defined at these numbers
         return True
     return True
 
