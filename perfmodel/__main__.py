@@ -99,11 +99,12 @@ def _query(link: str) -> dict[str, Any]:
 
 
 def _value(row: str, text: str) -> Any:
-    """Return a whole number where the field is one, else the text itself (and let the scenario complain)."""
-    if Scenario.model_fields[ROW_FIELDS[row]].annotation is not int:
+    """Return a number where the field is one, else the text itself (and let the scenario complain)."""
+    kind = Scenario.model_fields[ROW_FIELDS[row]].annotation
+    if kind not in (int, float):
         return text
     try:
-        return int(text) if len(text) < 20 else text
+        return kind(text) if len(text) < 20 else text
     except ValueError:
         return text
 

@@ -80,7 +80,7 @@ def _curve(scenario: Scenario, label: str, reach: float) -> BatchCurve:
         label=label,
         batch=batch,
         step_s=np.asarray(step.time_s),
-        tokens_per_s=batch / step.time_s,
+        tokens_per_s=batch * resolved.tokens_per_step / step.time_s,
         needs_s=_needs(resolved, step),
         critical=float(linear_critical_batch(resolved)),
         kv_takeover=kv_takeover_batch(resolved, context),

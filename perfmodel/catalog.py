@@ -109,8 +109,8 @@ class Catalog(Generic[T]):
     def __len__(self) -> int:
         return len(self._loaded[0])
 
-    def resolve(self, name: str) -> str:
-        """Return the id of an id or alias; raise a `ValueError` that suggests the nearest ids."""
+    def resolve(self, name: str, field: str = "") -> str:
+        """Return the id of an id or alias; raise a `ValueError` that names the field and suggests the nearest ids."""
         found = self.aliases.get(name.strip().lower())
         if found is None:
             near = difflib.get_close_matches(name.lower(), list(self.aliases), n=3, cutoff=0.5)
@@ -118,7 +118,7 @@ class Catalog(Generic[T]):
             advice = (
                 f"did you mean {hint}?" if hint else f"{len(self)} ids are known, such as {next(iter(self), 'none')}"
             )
-            raise ValueError(f"{self.noun}={name[:80]!r} is not known; {advice}")
+            raise ValueError(f"{field or self.noun}={name[:80]!r} is not known; {advice}")
         return found
 
     def __getitem__(self, name: str) -> T:

@@ -44,6 +44,9 @@ ROW_FIELDS = {
     "output_len": "output",
     "prefix_len": "prefix",
     "engine": "engine",
+    "draft": "draft",
+    "draft_tokens": "spec",
+    "acceptance": "accept",
 }
 _ALL_KEYS = ("v", *(key.key for record in (Scenario, Dimensions, Chip) for key in field_keys(record).values()))
 #: Other spellings of data types -> ours.
@@ -220,12 +223,13 @@ def from_row(row: Any) -> Scenario:
     for name, value in data.items():
         if name in ("model", "gpu"):
             continue
-        if name in ("weights", "math", "kv", "engine"):
+        if name in ("weights", "math", "kv", "engine", "draft"):
             if not isinstance(value, str):
                 raise ValueError(f"{_row_name(name)}={value!r:.80} is not allowed: a name is needed")
             data[name] = DTYPE_ALIASES.get(value.lower(), value.lower())
         elif isinstance(value, str):
-            raise ValueError(f"{_row_name(name)}={value!r:.80} is not allowed: a whole number is needed, not text")
+            kind = "a number" if name == "accept" else "a whole number"
+            raise ValueError(f"{_row_name(name)}={value!r:.80} is not allowed: {kind} is needed, not text")
     _objects(data)
     _fill_layout(data)
     scenario: Scenario = checked(Scenario, data, {ours: theirs for theirs, ours in ROW_FIELDS.items()})

@@ -9,8 +9,9 @@ from perfmodel.memory import Memory
 from perfmodel.report import Note, Report
 from perfmodel.scenario import Scenario
 from perfmodel.setup import Setup
+from perfmodel.speculative import speculation
 from perfmodel.tuning import tuned
-from perfmodel.units import show
+from perfmodel.units import show, significant
 from perfmodel.workload import decode, prefill
 
 
@@ -28,6 +29,7 @@ def setup(scenario: Scenario) -> Setup:
         scenario.ep,
         scenario.attention,
         scenario.skew,
+        speculation(scenario.draft, scenario.spec, scenario.accept, scenario.resolved_model, scenario.tp, scenario.ep),
     )
 
 
@@ -52,7 +54,13 @@ cached_estimate = lru_cache(maxsize=256)(estimate)
 
 
 def _notes(scenario: Scenario, resolved: Setup, memory: Memory) -> tuple[Note, ...]:
-    return (*_fit(memory), *_context(scenario), *_layout(scenario, resolved), *_types(resolved))
+    return (
+        *_fit(memory),
+        *_context(scenario),
+        *_layout(scenario, resolved),
+        *_types(resolved),
+        *_drafting(scenario, resolved),
+    )
 
 
 def _fit(memory: Memory) -> list[Note]:
@@ -102,3 +110,20 @@ def _layout(scenario: Scenario, resolved: Setup) -> list[Note]:
 
 def _types(resolved: Setup) -> list[Note]:
     return [Note("info", "math", text) for text in resolved.rates.notes]
+
+
+def _drafting(scenario: Scenario, resolved: Setup) -> list[Note]:
+    plan = resolved.speculation
+    if plan is None:
+        return []
+    tokens = f"{plan.tokens} drafted, {significant(float(plan.tokens_per_round))} tokens a round on average"
+    what = "Speculative decoding: the decode step shown is a round of draft and verification"
+    notes = [Note("info", "draft", f"{what} ({tokens}, if each is accepted with a chance of {scenario.accept:g})")]
+    if plan.model is None or plan.shared:
+        return notes
+    draft, own = plan.model.dimensions, resolved.model.dimensions
+    if draft.vocab != own.vocab:
+        sizes = f"{draft.vocab:,} tokens, that of {resolved.model.name} {own.vocab:,}"
+        text = f"The vocabulary of {plan.model.name} has {sizes}: a draft needs the same tokenizer"
+        notes.append(Note("warning", "draft", text))
+    return notes

@@ -55,7 +55,7 @@ def _shape(part: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
 def _chunk(setup: Setup, batch: Any, input: Any, output: Any, prefix: Any) -> dict[str, Any]:
     first = setup.run(prefill(batch, input, prefix))
     step = setup.run(decode(batch, prefix + input + output / 2.0))
-    end_to_end = first.time_s + (output - 1.0) * step.time_s
+    end_to_end = first.time_s + (output - 1.0) * step.time_s / setup.tokens_per_step
     return {
         "prefill_s": first.time_s,
         "decode_step_s": step.time_s,

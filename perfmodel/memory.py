@@ -37,12 +37,28 @@ def device_weight_bytes(setup: Setup) -> float:
     """
     d, precision = setup.model.dimensions, setup.precision
     p = parameters(d)
-    routed = sum(b.count * b.ffn.experts * b.ffn.expert_parameters for b in blocks(d) if isinstance(b.ffn, MoE))
-    linear = (p.attention + p.ffn - routed) / setup.tp + routed / max(setup.tp, setup.ep)
     head = p.head + (d.vocab * d.hidden if d.tied_embeddings else 0)
     ends = p.embedding + p.head if setup.pp == 1 else max(p.embedding, head)
+    return _layer_bytes(setup) + ends / setup.tp * precision.wide_bytes + _draft_weight_bytes(setup)
+
+
+def _layer_bytes(setup: Setup) -> float:
+    d, precision = setup.model.dimensions, setup.precision
+    p = parameters(d)
+    routed = sum(b.count * b.ffn.experts * b.ffn.expert_parameters for b in blocks(d) if isinstance(b.ffn, MoE))
+    linear = (p.attention + p.ffn - routed) / setup.tp + routed / max(setup.tp, setup.ep)
     layers = linear * precision.weight_bytes + p.norms / setup.tp * precision.wide_bytes
-    return layers * _stage(setup) + ends / setup.tp * precision.wide_bytes
+    return layers * _stage(setup)
+
+
+def _draft_weight_bytes(setup: Setup) -> float:
+    """Weights of the draft on one device; a prediction head shares embedding and LM head with the model [B]."""
+    draft, plan = setup.drafting, setup.speculation
+    if draft is None or plan is None:
+        return 0.0
+    if not plan.shared:
+        return device_weight_bytes(draft)
+    return _layer_bytes(draft) + plan.joined_weights / draft.tp * setup.precision.weight_bytes
 
 
 def _stage(setup: Setup) -> float:
@@ -75,7 +91,8 @@ def device_cache_bytes(setup: Setup, batch: Real, context: Real) -> Real:
     kv_split = 1.0 if d.kv_lora else float(min(setup.tp, max(1, d.kv_heads)))
     # States split over all of tp, as their channels do.
     each = (cache_bytes(d, context, setup.precision.kv_bytes) - state) / kv_split + state / setup.tp
-    return np.ceil(batch / setup.dp) * each * _stage(setup)
+    own = np.ceil(batch / setup.dp) * each * _stage(setup)
+    return own if setup.drafting is None else own + device_cache_bytes(setup.drafting, batch, context)
 
 
 def activation_bytes(setup: Setup, batch: Real, tokens: Real, context: Real) -> Real:
@@ -88,7 +105,8 @@ def activation_bytes(setup: Setup, batch: Real, tokens: Real, context: Real) -> 
     if not setup.kernels.flash and d.heads:
         # Scores and probabilities of one layer.
         live = live + 2.0 * at_once * context * d.heads / setup.tp * value
-    return live + sequences * d.vocab / setup.tp * LOGIT_BYTES
+    rows = sequences * setup.speculation.rows if setup.speculation else sequences
+    return live + rows * d.vocab / setup.tp * LOGIT_BYTES
 
 
 def _width(block: Block) -> float:

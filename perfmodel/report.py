@@ -67,15 +67,16 @@ class Report:
 
     @property
     def decode_step_s(self) -> float:
-        """Time of the decode step at context input + output/2 [s]."""
+        """Time of the decode step at context input + output/2, or of a round of speculative decoding there [s]."""
         return float(self.decode.time_s)
 
     @property
     def tpot_s(self) -> float:
         """Time per output token after the first, mean over the generation, other requests' prefill included [s]."""
+        own = float(self.mean_step_s / self.setup.tokens_per_step)
         if not self.setup.engine.continuous:
-            return self.mean_step_s
-        return float(self.mean_step_s + interference_time(self.prefill_s, self.scenario.batch, self.scenario.output))
+            return own
+        return float(own + interference_time(self.prefill_s, self.scenario.batch, self.scenario.output))
 
     @property
     def e2e_s(self) -> float:

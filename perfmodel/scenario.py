@@ -17,6 +17,7 @@ from perfmodel.engine import ENGINES, Engine
 from perfmodel.hardware import ACCELERATORS, Accelerator, Chip, custom_accelerator
 from perfmodel.model import MODELS, Model, custom_model
 from perfmodel.precision import KV_DTYPES, MATH_DTYPES, SPARSITIES, WEIGHT_DTYPES, Precision
+from perfmodel.speculative import DRAFTS
 
 VERSION = 1
 #: The model id that says "the dimensions are in the link".
@@ -66,8 +67,15 @@ class Scenario(BaseModel):
     attention: Annotated[str, Key("attn", "", "attention kernel: the engine's own, or a chosen one")] = "engine"
     sparsity: Annotated[str, Key("sparse", "", "pruning of the linear layers")] = "none"
     skew: Annotated[float, Field(ge=1, le=1000), Key("skew", "x", "busiest expert device over the mean")] = 1.0
+    draft: Annotated[str, Key("draft", "", "speculative decoding: none, ngram, mtp, or the id of a draft model")] = (
+        "none"
+    )
+    spec: Annotated[
+        int, Field(ge=0, le=64), Key("spec", "tokens", "tokens drafted per round of speculative decoding")
+    ] = 4
+    accept: Annotated[float, Field(ge=0, le=1), Key("accept", "share", "chance that a drafted token is accepted")] = 0.7
 
-    @field_validator("n", "tp", "pp", "dp", "ep", "batch", "input", "output", "prefix", "group", mode="before")
+    @field_validator("n", "tp", "pp", "dp", "ep", "batch", "input", "output", "prefix", "group", "spec", mode="before")
     @classmethod
     def _whole(cls, value: Any) -> Any:
         if isinstance(value, bool) or (isinstance(value, str) and len(value) > 20):
@@ -83,6 +91,11 @@ class Scenario(BaseModel):
     @classmethod
     def _gpu(cls, value: str) -> str:
         return value if value == CUSTOM else ACCELERATORS.resolve(value)
+
+    @field_validator("draft")
+    @classmethod
+    def _draft(cls, value: str) -> str:
+        return value if value in DRAFTS else MODELS.resolve(value, "draft")
 
     @field_validator("engine")
     @classmethod

@@ -9,10 +9,12 @@ import numpy as np
 
 from perfmodel.collectives import wires
 from perfmodel.engine import Engine
+from perfmodel.formulas.types import Real
 from perfmodel.hardware import Accelerator
 from perfmodel.model import Model
 from perfmodel.ops import Group, Kernels, Op, Pass
 from perfmodel.precision import Precision, Rates, rates
+from perfmodel.speculative import Speculation
 from perfmodel.step import Fabric, Step, price
 from perfmodel.transformer import transformer_ops
 from perfmodel.workload import Workload
@@ -39,6 +41,7 @@ class Setup:
     ep: int = 1
     attention: str = "engine"
     skew: float = 1.0
+    speculation: Speculation | None = None
 
     @cached_property
     def kernels(self) -> Kernels:
@@ -56,15 +59,49 @@ class Setup:
         """What collectives use: the chip's own link, else PCIe, with the engine's library on top."""
         return wires(self.chip, self.engine.collectives)
 
+    @cached_property
+    def drafting(self) -> Setup | None:
+        """The setup that the draft of speculative decoding runs as; None without one, or where a lookup drafts."""
+        plan = self.speculation
+        if plan is None or plan.model is None:
+            return None
+        return replace(self, model=plan.model, tp=plan.tp, pp=1, ep=plan.ep, speculation=None)
+
+    @property
+    def tokens_per_step(self) -> Real:
+        """Tokens of each sequence that one decode step gives: one, or those of a round of speculative decoding."""
+        return self.speculation.tokens_per_round if self.speculation else 1.0
+
     def ops(self, work: Workload) -> tuple[Op, ...]:
-        """List the operators of one pass on one device of one replica."""
+        """List the operators of one pass on one device of one replica, those of the draft included."""
+        plan = self.speculation
+        if plan is None:
+            return self._pass_ops(work)
+        if not work.generating:
+            return (*self._pass_ops(work), *self._draft_ops(work, 1.0))
+        verified = replace(work, new=plan.rows, logits=plan.rows, generating=False)
+        # The cache of the draft grows by a token with every pass: the mean over the round.
+        drafted = replace(work, past=work.past + (plan.tokens - 1.0) / 2.0, generating=False)
+        return (*self._pass_ops(verified), *self._draft_ops(drafted, float(plan.tokens)))
+
+    def _draft_ops(self, work: Workload, passes: float) -> tuple[Op, ...]:
+        own, plan = self.drafting, self.speculation
+        if own is None or plan is None:
+            return ()
+        ops = (*own._pass_ops(work), *plan.joined(own._pass(work)))
+        return tuple(op.repeated(op.count * passes, " (draft)") for op in ops)
+
+    def _pass(self, work: Workload) -> Pass:
         # The replica with the most sequences sets the time.
         local = work if self.dp == 1 else replace(work, batch=np.ceil(work.batch / self.dp))
-        run = Pass(local, self.precision, self.kernels, self.tp, self.ep, self.skew)
+        return Pass(local, self.precision, self.kernels, self.tp, self.ep, self.skew)
+
+    def _pass_ops(self, work: Workload) -> tuple[Op, ...]:
+        run = self._pass(work)
         ops = transformer_ops(self.model.dimensions, run)
         if self.pp == 1:
             return ops
-        sent = local.tokens * self.model.dimensions.hidden * self.precision.activation_bytes
+        sent = run.work.tokens * self.model.dimensions.hidden * self.precision.activation_bytes
         # Two neighbouring stages: beyond the island when they do not fit into it together.
         send = Op("pipeline_send", Group.NETWORK, "send", count=self.pp - 1.0, network_bytes=sent, ranks=2 * self.tp)
         return (*ops, send)

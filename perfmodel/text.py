@@ -24,10 +24,14 @@ def report_text(report: Report) -> str:
         ("Memory per device", f"{show(report.memory.total, 'B')} of {show(report.memory.capacity, 'B')}"),
     ]
     lines = [title, verdict(report).sentence, "", *(f"{name:32}{value}" for name, value in rows), ""]
-    for name, step in (("Prefill", report.prefill), ("Decode step", report.decode)):
+    for name, step in (("Prefill", report.prefill), (_step_name(report), report.decode)):
         lines += [_shares(name, step), *_largest(step), ""]
     lines += [f"{note.level}: {note.text}" for note in report.notes]
     return "\n".join(lines).rstrip()
+
+
+def _step_name(report: Report) -> str:
+    return "Round of draft and verification" if report.setup.speculation else "Decode step"
 
 
 def _shares(name: str, step: Step) -> str:

@@ -24,6 +24,7 @@ class Workload:
     """`batch` sequences, each with `new` tokens to compute behind `past` cached ones.
 
     `logits`: rows per sequence that the LM head computes (1: only the last token).
+    `generating`: the pass continues the answer, which speculative decoding does by a round of draft and verification.
     Arrays broadcast: batch (B,1) and past (1,C) give results of shape (B,C).
     """
 
@@ -31,6 +32,7 @@ class Workload:
     new: Real
     past: Real
     logits: Real = 1.0
+    generating: bool = False
 
     @property
     def tokens(self) -> Real:
@@ -55,4 +57,4 @@ def prefill(batch: Any, new: Any, past: Any = 0) -> Workload:
 
 def decode(batch: Any, past: Any) -> Workload:
     """Return the pass that produces one token per sequence behind `past` cached ones."""
-    return Workload(real(batch), 1.0, real(past))
+    return Workload(real(batch), 1.0, real(past), generating=True)

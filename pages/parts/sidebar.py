@@ -9,9 +9,10 @@ import streamlit as st
 
 from pages.parts.details import chip_fields, model_fields, other_fields
 from pages.parts.state import edited, hold, session, touch
-from pages.parts.widgets import help_text, number, pick, words
+from pages.parts.widgets import help_text, label, number, pick, words
 from perfmodel import ACCELERATORS, ENGINES, MODELS, Scenario
 from perfmodel.scenario import CUSTOM
+from perfmodel.speculative import DRAFTS
 
 #: Ends of the batch slider: the first that holds the batch.
 _BATCH_ENDS = (512, 4096, 65_536, 1_000_000)
@@ -39,7 +40,8 @@ _LENGTHS = (
 _TYPES = ("weights", "kv")
 _WORKLOAD = ("batch", "input", "output", "prefix")
 #: Drawn above; every other field of the scenario, present or future, is found under details.
-_TAKEN = frozenset(("model", "name", "gpu", "engine", "n", *_TYPES, *_WORKLOAD))
+_SERVING = ("draft", "spec", "accept")
+_TAKEN = frozenset(("model", "name", "gpu", "engine", "n", *_TYPES, *_WORKLOAD, *_SERVING))
 
 
 def draw(scenario: Scenario) -> None:
@@ -125,9 +127,26 @@ def _exact(scenario: Scenario) -> None:
         number(Scenario, "", name, getattr(scenario, name))
 
 
+def _serving(scenario: Scenario) -> None:
+    pick("draft", label(Scenario, "draft"), _drafts(), scenario.draft, _draft_name, help_text(Scenario, "draft"))
+    for name in _SERVING[1:]:
+        number(Scenario, "", name, getattr(scenario, name))
+    st.caption("Off with `none` or nothing drafted. A cached prefix, the other technique, has its slider above.")
+
+
+@lru_cache(maxsize=1)
+def _drafts() -> tuple[str, ...]:
+    return (*DRAFTS, *_models()[:-1])
+
+
+def _draft_name(key: str) -> str:
+    return DRAFTS.get(key) or MODELS[key].name
+
+
 #: The parts that open below the sliders, one at a time.
 _DETAILS: dict[str, Callable[[Scenario], None]] = {
     "Workload": _exact,
+    "Serving techniques": _serving,
     "Devices and kernels": partial(other_fields, taken=_TAKEN),
     "Model": model_fields,
     "Accelerator": chip_fields,

@@ -28,6 +28,9 @@ _LABELS = {
     "group": "Int4 group",
     "attention": "Attention kernel",
     "skew": "Expert imbalance",
+    "draft": "Speculative decoding",
+    "spec": "Drafted",
+    "accept": "Acceptance",
 }
 
 

@@ -19,6 +19,7 @@ from perfmodel.model import Model
 from perfmodel.precision import BITS, FP4_BLOCK, FP4_SCALE_BITS, Precision
 from perfmodel.scenario import Scenario, field_keys
 from perfmodel.setup import Setup
+from perfmodel.speculative import Speculation
 from perfmodel.step import Fabric
 
 DEFINITION = Source("definition", "definition")
@@ -92,6 +93,12 @@ def traced_model(model: Model) -> Model:
     traced = TracedDimensions.model_construct(**values)
     _name_parts(traced, model)
     return replace(model, dimensions=traced)
+
+
+def traced_speculation(plan: Speculation, scenario: Scenario) -> Speculation:
+    """Return how tokens are drafted with traced numbers and, where a model drafts, its traced dimensions."""
+    numbers: dict[str, Any] = {"tokens": given(scenario, "spec"), "accept": given(scenario, "accept")}
+    return replace(plan, **numbers, model=traced_model(plan.model) if plan.model else None)
 
 
 def _name_parts(d: TracedDimensions, model: Model) -> None:

@@ -16,6 +16,7 @@ from perfmodel.explain.given import (
     traced_engine,
     traced_fabric,
     traced_model,
+    traced_speculation,
 )
 from perfmodel.explain.trace import Traced, inputs, leaf, named
 from perfmodel.formulas.combine import (
@@ -83,6 +84,8 @@ class Rerun:
             "engine": traced_engine(plain.engine),
             "precision": TracedPrecision(*(getattr(plain.precision, field.name) for field in fields(Precision))),
         }
+        if plain.speculation:
+            parts["speculation"] = traced_speculation(plain.speculation, s)
         return replace(plain, **parts, **wide)
 
     @cached_property
@@ -110,7 +113,7 @@ class Rerun:
         batch = self.scenario["batch"]
         if phase == "prefill":
             return Workload(batch, self.scenario["input"], self.prefix)
-        return Workload(batch, 1.0, named("context", self.context, ""))
+        return Workload(batch, 1.0, named("context", self.context, ""), generating=True)
 
     @cached_property
     def prefill(self) -> TracedPass:
@@ -128,7 +131,8 @@ class Rerun:
         start = self.prefix + self.scenario["input"]
         longer = self.report.scenario.output > 2
         end = self.prefix + (self.scenario["input"] + (self.scenario["output"] - 2.0)) if longer else start
-        steps = [self.run(Workload(self.scenario["batch"], 1.0, named("context", c, ""))) for c in (start, end)]
+        batch = self.scenario["batch"]
+        steps = [self.run(Workload(batch, 1.0, named("context", c, ""), generating=True)) for c in (start, end)]
         first, last = (named(n, step.time_s, "s") for n, step in zip(("first step", "last step"), steps, strict=True))
         return simpson_mean(first, named("middle step", self.decode.time_s, "s"), last)
 
@@ -147,11 +151,14 @@ class Rerun:
     @cached_property
     def tpot_s(self) -> Real:
         """Time per output token: the mean step, and the prefill of other requests under continuous batching."""
+        own = self.mean_step_s
+        if self.setup.speculation:
+            own = named("mean round", own, "s") / self.setup.tokens_per_step
         if not self.setup.engine.continuous:
-            return self.mean_step_s
+            return own
         prefill = named("prefill of the batch", self.prefill.time_s, "s")
         carried = interference_time(prefill, self.scenario["batch"], self.scenario["output"])
-        return named("mean step", self.mean_step_s, "s") + carried
+        return named("mean step", own, "s") + carried
 
     def run(self, work: Workload) -> TracedPass:
         """List and price the operators of one pass."""
