@@ -31,7 +31,8 @@ LAYERS = (
     "catalogue_tables chip_compare chip_tables model_tables model_compare",
     "advice cost docstrings explain breakdown batching kernels training_curves layouts layout_curves text validation",
     "serving search",
-    "figures",
+    "figures glossary",
+    "lessons",
     "__init__ __main__ batch",
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
