@@ -33,6 +33,12 @@ def shared_heads(kv_heads: int, tp: int) -> float:
     return kv_heads / min(tp, kv_heads)
 
 
+def split_heads(heads: float, tp: float) -> float:
+    """Return the query heads of the busiest of `tp` devices: 28 heads on 8 devices are 4 on some and 3 on others."""
+    even = heads / tp
+    return even if float(even).is_integer() else float(np.ceil(even))
+
+
 @dataclass(frozen=True)
 class Attention:
     """Softmax attention with `kv_heads` shared key/value heads and an optional sliding window (0: none)."""
@@ -73,7 +79,7 @@ class Attention:
 
     def ops(self, run: Pass) -> list[Op]:
         """List the operators of one layer on one device."""
-        heads, kv_heads = self.heads / run.tp, shared_heads(self.kv_heads, run.tp)
+        heads, kv_heads = split_heads(self.heads, run.tp), shared_heads(self.kv_heads, run.tp)
         return [
             *self._projections(run, heads, kv_heads),
             self._position(run, heads, kv_heads),
@@ -205,7 +211,7 @@ class LatentAttention:
 
     def ops(self, run: Pass) -> list[Op]:
         """List the operators of one layer on one device; the latent is replicated under tensor parallelism."""
-        heads = self.heads / run.tp
+        heads = split_heads(self.heads, run.tp)
         return [
             *self._queries(run, heads),
             run.matmul("kv_down", Group.PROJECTIONS, self.hidden, self.kv_lora + self.rope_dim),

@@ -36,6 +36,17 @@ class KernelTable(BaseModel):
     fused_elementwise: bool
 
 
+class EngineFit(BaseModel):
+    """How constants of a profile were fitted: which, when, on how many rows of which families, with what error left."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    date: str
+    constants: tuple[str, ...]
+    families: tuple[str, ...]
+    rows: Annotated[int, Field(ge=1)]
+    median_error: Annotated[float, Field(ge=0)]
+
+
 class EngineFile(BaseModel):
     """The schema of perfmodel/engines/<id>.toml."""
 
@@ -47,7 +58,10 @@ class EngineFile(BaseModel):
     kernels: KernelTable
     kernel_table: bool = False
     continuous: bool = False
+    half_accumulate: bool = False
+    first_token_step: bool = False
     constants: dict[str, Constant]
+    fit: EngineFit | None = None
 
 
 #: Kernel classes whose constants may be measured per chip generation.
@@ -73,6 +87,9 @@ class Engine:
     """One profile in SI. Efficiencies are shares of the datasheet; overlaps are shares hidden (0 to 1).
 
     `continuous`: requests join and leave at every step, so a decode step also carries other requests' prefill.
+    `half_accumulate`: 16-bit products add up in 16 bit, which GeForce chips do at twice their rate.
+    `first_token_step`: the last prompt token goes through a decode step, so the first token waits for one.
+    `dequant_ops`: operations to unpack one quantised weight in a kernel that does not hide it [1]; 0: hidden.
     `collectives`: the communication library, an id of backends/; `network_efficiency` is relative to its own rate,
     `collective_s` comes on top of its start-up.
     """
@@ -99,6 +116,10 @@ class Engine:
     collectives: str = "nccl"
     kernel_table: bool = False
     continuous: bool = False
+    half_accumulate: bool = False
+    first_token_step: bool = False
+    dequant_ops: float = 0.0
+    fit: EngineFit | None = None
     classes: Mapping[str, KernelClass] = field(default_factory=dict)
 
     def __hash__(self) -> int:
@@ -138,6 +159,10 @@ def engine(id: str, table: dict[str, Any]) -> Engine:
         collectives=file.collectives,
         kernel_table=file.kernel_table,
         continuous=file.continuous,
+        half_accumulate=file.half_accumulate,
+        first_token_step=file.first_token_step,
+        dequant_ops=value.get("dequant_ops", 0.0),
+        fit=file.fit,
     )
 
 

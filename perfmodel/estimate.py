@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from perfmodel.engine import Engine
 from perfmodel.formulas.combine import decode_context, simpson_mean
 from perfmodel.memory import Memory
 from perfmodel.report import Note, Report
@@ -15,13 +16,13 @@ from perfmodel.units import show, significant
 from perfmodel.workload import decode, prefill
 
 
-def setup(scenario: Scenario) -> Setup:
-    """Resolve the names of a scenario."""
+def setup(scenario: Scenario, engine: Engine | None = None) -> Setup:
+    """Resolve the names of a scenario; `engine` takes the place of the profile it names."""
     chip, precision = scenario.resolved_gpu, scenario.precision
     return Setup(
         scenario.resolved_model,
         chip,
-        tuned(scenario.resolved_engine, chip, precision),
+        tuned(engine or scenario.resolved_engine, chip, precision),
         precision,
         scenario.tp,
         scenario.pp,
@@ -33,13 +34,13 @@ def setup(scenario: Scenario) -> Setup:
     )
 
 
-def estimate(scenario: Scenario) -> Report:
-    """Estimate one scenario.
+def estimate(scenario: Scenario, engine: Engine | None = None) -> Report:
+    """Estimate one scenario, with a profile of your own if `engine` is given.
 
     Time to first token is the prefill pass without queueing. The whole request adds the decode steps:
     Simpson's rule over the context, exact while a step's time is linear or quadratic in it.
     """
-    resolved = setup(scenario)
+    resolved = setup(scenario, engine)
     first = resolved.run(prefill(scenario.batch, scenario.input, scenario.prefix))
     start, steps = float(scenario.prefix + scenario.input), scenario.output - 1
     middle = resolved.run(decode(scenario.batch, decode_context(scenario.prefix, scenario.input, scenario.output)))
@@ -91,6 +92,11 @@ def _layout(scenario: Scenario, resolved: Setup) -> list[Note]:
     d = resolved.model.dimensions
     if scenario.tp > 1 and not resolved.chip.link_bytes_per_s > 0:
         notes.append(Note("info", "link", f"{resolved.chip.name} has no chip-to-chip link: collectives go over PCIe"))
+    if d.heads % scenario.tp:
+        text = (
+            f"tp={scenario.tp} does not divide heads={d.heads}: the busiest device holds {-(-d.heads // scenario.tp)}"
+        )
+        notes.append(Note("warning", "tp", f"{text}; vLLM and TensorRT-LLM refuse this, DeepSpeed shards unevenly"))
     if scenario.tp > max(1, d.kv_heads) and d.kv_heads:
         notes.append(Note("info", "tp", f"tp={scenario.tp} exceeds kv_heads={d.kv_heads}: KV heads are replicated"))
     if scenario.tp > resolved.chip.island > 1:

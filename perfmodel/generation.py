@@ -15,6 +15,9 @@ GENERATION_SPECS = Path(__file__).resolve().parent / "generations"
 #: The classes of matrix product that are timed apart: type of the weights, then of the math where it is wider.
 MATMUL_CLASSES = ("16-bit", "fp8", "int8", "fp4", "int4-weights", "int8-weights")
 
+#: The class that stands in for one that was not timed on a generation.
+STANDS_IN = {"int4-weights": "16-bit", "int8-weights": "16-bit", "int8": "fp8", "fp8": "int8", "fp4": "fp8"}
+
 _Share = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -58,8 +61,12 @@ class Generation:
     aliases: tuple[str, ...] = ()
 
     def matmul(self, weights_bits: int, math: str) -> Fit | None:
-        """Return the class that multiplies weights of this many bits in this math type; None if it was not timed."""
-        return self.file.matmul.get(matmul_class(weights_bits, math))
+        """Return the class that multiplies weights of this many bits in this math type, or the one that stands in.
+
+        None if neither was timed.
+        """
+        name = matmul_class(weights_bits, math)
+        return self.file.matmul.get(name) or self.file.matmul.get(STANDS_IN.get(name, ""))
 
 
 def matmul_class(weights_bits: int, math: str) -> str:

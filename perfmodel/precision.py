@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from perfmodel.formulas.kv import quantised_bits
 from perfmodel.hardware import Accelerator
@@ -160,6 +160,20 @@ def rates(chip: Accelerator, precision: Precision) -> Rates:
     notes += _precision_notes(chip, precision)
     dequantised = BITS[precision.weights] < BITS[names["linear"]]
     return Rates(names["linear"], names["wide"], names["vector"], flops, tuple(notes), dequantised)
+
+
+def half_accumulated(run: Rates, chip: Accelerator) -> Rates:
+    """Return the rates of an engine that adds up 16-bit products in 16 bit.
+
+    GeForce chips do that at twice the rate of FP32 accumulation, the other NVIDIA chips at the same. Tensor cores do
+    INT8 at twice the full 16-bit rate, so half of the published INT8 rate is what they reach.
+    """
+    full = chip.peak_flops.get("int8", 0.0) / 2.0
+    units = [unit for unit in ("linear", "wide") if getattr(run, unit) in ("fp16", "bf16")]
+    if chip.vendor != "NVIDIA" or not units or any(full < 1.5 * run.flops[unit] for unit in units):
+        return run
+    note = f"16-bit accumulation: {chip.name} multiplies at twice its rate with FP32 accumulation"
+    return replace(run, flops=run.flops | dict.fromkeys(units, full), notes=(*run.notes, note))
 
 
 def _precision_notes(chip: Accelerator, precision: Precision) -> list[str]:

@@ -57,8 +57,12 @@ class Report:
 
     @property
     def ttft_s(self) -> float:
-        """Time to first token without queueing [s]: the prefill pass; under continuous batching one request's share."""
-        return self.prefill_s / (self.scenario.batch if self.setup.engine.continuous else 1)
+        """Time to first token without queueing [s]: the prefill pass; under continuous batching one request's share.
+
+        An engine that decodes the last prompt token adds one decode step.
+        """
+        own = self.prefill_s / (self.scenario.batch if self.setup.engine.continuous else 1)
+        return own + self.decode_step_s if self.setup.engine.first_token_step else own
 
     @property
     def prefill_s(self) -> float:
@@ -197,7 +201,8 @@ def _engine_rows(setup: Setup) -> list[UsedNumber]:
     """Return the constants of the engine, those of the chip's generation in place of the general ones."""
     engine = setup.engine
     replaced = {"linear": ("linear_efficiency", "dequant_efficiency"), "prefill_attention": ("attention_efficiency",)}
-    unused = {name for found, names in replaced.items() if found in engine.classes for name in names}
+    measured = {name for name, kernel in engine.classes.items() if kernel.measured}
+    unused = {name for found, names in replaced.items() if found in measured for name in names}
     return [
         UsedNumber(f"{engine.name}: {name}", _with_unit(name, c.value), Source(c.source, c.source), c.note)
         for name, c in engine.constants.items()

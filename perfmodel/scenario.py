@@ -190,7 +190,9 @@ def _check_chip(s: Scenario) -> None:
 def _check_layout(s: Scenario) -> None:
     d = s.resolved_model.dimensions
     layout = ("n", "tp", "pp", "dp")
-    if s.tp > 1 and d.heads and d.heads % s.tp:
+    # Groups of 2, 4, 8, ... devices are what machines have: engines that shard unevenly run them, with a note.
+    uneven = s.tp < d.heads and not s.tp & (s.tp - 1)
+    if s.tp > 1 and d.heads and d.heads % s.tp and not uneven:
         raise Conflict(
             layout, f"tp={s.tp} does not divide heads={d.heads} of {s.resolved_model.name}; try {_divisors(d.heads)}"
         )

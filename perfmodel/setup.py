@@ -13,7 +13,7 @@ from perfmodel.formulas.types import Real
 from perfmodel.hardware import Accelerator
 from perfmodel.model import Model
 from perfmodel.ops import Group, Kernels, Op, Pass
-from perfmodel.precision import Precision, Rates, rates
+from perfmodel.precision import Precision, Rates, half_accumulated, rates
 from perfmodel.speculative import Speculation
 from perfmodel.step import Fabric, Step, price
 from perfmodel.transformer import transformer_ops
@@ -52,7 +52,8 @@ class Setup:
     @cached_property
     def rates(self) -> Rates:
         """Peak rates this run uses, with the notes on what had to be replaced."""
-        return rates(self.chip, self.precision)
+        run = rates(self.chip, self.precision)
+        return half_accumulated(run, self.chip) if self.engine.half_accumulate else run
 
     @cached_property
     def fabric(self) -> Fabric:

@@ -144,9 +144,12 @@ class Rerun:
 
     @cached_property
     def ttft_s(self) -> Real:
-        """Time to first token: the prefill pass, or one request's share of it."""
+        """Time to first token: the prefill pass or one request's share of it, and a decode step where one follows."""
         whole = self.prefill.time_s
-        return whole / self.scenario["batch"] if self.setup.engine.continuous else whole
+        own = whole / self.scenario["batch"] if self.setup.engine.continuous else whole
+        if not self.setup.engine.first_token_step:
+            return own
+        return named("prefill", own, "s") + named("decode step", self.decode.time_s, "s")
 
     @cached_property
     def tpot_s(self) -> Real:
