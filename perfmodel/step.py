@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
@@ -152,7 +153,7 @@ def price(
     needs[3] = launches * stack(each, shape)
     if engine.step_s:
         needs[3, -1] = engine.step_s
-    return _combine(ops, needs, launches * engine.host_s, engine)
+    return combine(ops, needs, launches * engine.host_s, engine)
 
 
 def kernel_class(op: Op, engine: Engine) -> KernelClass:
@@ -206,7 +207,12 @@ def network_time(op: Op, engine: Engine, fabric: Fabric) -> Real:
     return (each + engine.collective_s) * op.launches
 
 
-def _combine(ops: tuple[Op, ...], needs: Array, host: Array, engine: Engine) -> Step:
+def combine(ops: tuple[Op, ...], needs: Array, host: Array, engine: Engine) -> Step:
+    """Combine what each resource needs into the realistic time of the pass, charged to the four regimes.
+
+    `needs` (4, operators, *grid) and `host` (operators, *grid) in seconds. The time is homogeneous of degree one in
+    them: all of them twice as long make the pass twice as long.
+    """
     compute, memory, network, fixed = needs
     shown, net_shown = 1.0 - engine.overlap, 1.0 - engine.network_overlap
     parts = np.empty_like(needs)
@@ -224,3 +230,26 @@ def _combine(ops: tuple[Op, ...], needs: Array, host: Array, engine: Engine) -> 
     if idle.any():
         parts[3] += idle * host / host_total
     return Step(ops, needs, parts, host, idle)
+
+
+def faster(step: Step, engine: Engine, speed: Mapping[str, Real]) -> Step:
+    """Return the same pass where resources are so many times faster: {"memory": 2.0} is twice the bandwidth.
+
+    A faster "network" has more bandwidth and a shorter start-up, less "overhead" cheaper launches on host and device.
+    Factors may be arrays: they broadcast against the grid of the pass.
+    """
+    grid = np.shape(step.time_s)
+    shape = np.broadcast_shapes(grid, *(np.shape(factor) for factor in speed.values()))
+    wide = (len(step.ops), *(1,) * (len(shape) - len(grid)), *grid)
+    needs = np.empty((len(REGIMES), len(step.ops), *shape))
+    for index, regime in enumerate(REGIMES):
+        needs[index] = step.needs_s[index].reshape(wide) / speed.get(regime, 1.0)
+    host = np.broadcast_to(step.host_s.reshape(wide) / speed.get("overhead", 1.0), needs.shape[1:])
+    return combine(step.ops, needs, host, engine)
+
+
+def relinked(step: Step, engine: Engine, fabric: Fabric) -> Step:
+    """Return the same scalar pass with its collectives on other links."""
+    needs = step.needs_s.copy()
+    needs[2] = [network_time(op, engine, fabric) * op.count for op in step.ops]
+    return combine(step.ops, needs, step.host_s, engine)

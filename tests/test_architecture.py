@@ -29,10 +29,10 @@ LAYERS = (
     "report",  # below estimate, which returns one
     "estimate grid notebook training",
     "catalogue_tables chip_compare chip_tables model_tables model_compare",
+    "diagnosis",
     "advice cost docstrings explain breakdown batching kernels training_curves layouts layout_curves text validation",
     "serving search",
-    "figures glossary",
-    "lessons",
+    "figures",
     "__init__ __main__ batch",
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names.split()}

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from perfmodel import ACCELERATORS, ENGINES, MODELS, Scenario, Workload, decode, estimate, parameters, prefill, sweep
-from perfmodel.advice import flip_batch
 from perfmodel.attention import DECODE_UP_TO
 from perfmodel.blocks import blocks
 from perfmodel.dimensions import Dimensions
@@ -491,22 +490,3 @@ def test_largest_batch_and_longest_context(model: str, engine: str, layout: dict
     assert not fits(most + 1, memory.input, memory.context)
     assert longest == 0 or fits(memory.batch, longest, longest)
     assert not fits(memory.batch, longest + 1, longest + 1)
-
-
-@pytest.mark.parametrize("past", [0.0, 64.0, 2000.0])
-@pytest.mark.parametrize("gpu", ["a10", "a100-sxm-80gb", "h100-sxm", "t4"])
-@pytest.mark.parametrize("model", ["llama-2-7b", "llama-3.1-8b", "mixtral-8x7b", "falcon-7b", "nemotron-h-56b"])
-def test_flip_batch(model: str, gpu: str, past: float) -> None:
-    """At the batch that flips the verdict computing takes as long as moving bytes; at one less it does not."""
-    run = real(model, gpu=gpu)
-    found = flip_batch(run, past)
-
-    def computes(batch: float) -> bool:
-        compute, memory = run.run(decode(batch, past)).totals_s[:2]
-        return bool(compute >= memory)
-
-    if found is None:
-        assert not any(computes(2.0**k) for k in range(17))
-    else:
-        assert computes(found)
-        assert found == 1 or not computes(found - 1)

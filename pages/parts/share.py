@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import streamlit as st
 
-from pages.parts.registry import PageFile, groups
-from pages.parts.state import Session, link_of, touch
+from pages.parts.registry import PageFile, groups, pages
+from pages.parts.state import Session, link_of, session, touch
 
 
 def address(now: Session) -> str:
@@ -35,6 +36,21 @@ def page_links(now: Session) -> None:
 
 def _link(now: Session, page: PageFile, label: str) -> None:
     st.page_link(page.path, label=label, help=page.question, query_params=link_of(now, page.name))
+
+
+def onward(names: Sequence[str]) -> None:
+    """Draw links to pages by name, each carrying the scenario, with the question it answers; only those there are."""
+    now, known = session(), {page.name: page for page in pages()}
+    with st.container(horizontal=True, gap="small"):
+        for name in names:
+            if page := known.get(name):
+                st.page_link(page.path, label=f"**{page.name}**: {page.question}", query_params=link_of(now, page.name))
+
+
+def open_with(name: str, label: str, query: dict[str, str]) -> None:
+    """Draw a link to a page with another scenario."""
+    path = next(page.path for page in pages() if page.name == name)
+    st.page_link(path, label=label, query_params=query)
 
 
 def button(now: Session) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from perfmodel.figures import theme
 from perfmodel.figures.theme import Figure
 from perfmodel.report import Report
@@ -52,7 +54,7 @@ def _segment(index: int, regime: str, names: list[str], steps: list[Step]) -> Fi
 
 
 #: Rows of the picture [px]: name above the bar, bar, space; then the legend.
-_NAME, _BAR, _ROW, _LEGEND = 18, 26, 52, 24
+NAME, BAR, ROW, _LEGEND = 18, 26, 52, 24
 #: A segment below the first share shows no words; below the second none on a narrow screen, see the media rule.
 _SHARE_WIDE, _SHARE_NARROW, _NARROW = 0.09, 0.26, 640
 
@@ -60,27 +62,41 @@ _SHARE_WIDE, _SHARE_NARROW, _NARROW = 0.09, 0.26, 640
 def svg(report: Report) -> str:
     """Return the same bar as an SVG picture of any width: a tenth of the cost of a Plotly figure, and it prints."""
     rows = (("Prefill", report.prefill), ("Decode step", report.decode))
-    height = len(rows) * _ROW + _LEGEND
-    bars = "".join(_bar(index * _ROW, name, step) for index, (name, step) in enumerate(rows))
+    return picture([(f"{name}: {show(float(step.time_s), 's')}", step.shares.tolist()) for name, step in rows])
+
+
+def picture(rows: Sequence[tuple[str, Sequence[float]]], more: str = "", more_height: int = 0) -> str:
+    """Return bars of the four regimes as SVG: of each row the words above and the widths, the full width being 1.
+
+    `more` is drawn between the bars and the legend, `more_height` high.
+    """
+    height = len(rows) * ROW + more_height
+    bars = "".join(_bar(index * ROW, name, widths) for index, (name, widths) in enumerate(rows))
     style = (
         "text{font:13px 'Source Sans 3','Source Sans Pro',system-ui,sans-serif}.name{fill:#77818b}"
         f"@media(max-width:{_NARROW}px){{.small{{display:none}}}}"
     )
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="100%" height="{height}">'
-    return f"{head}<style>{style}</style><defs>{_PATTERNS}</defs>{bars}{_legend(len(rows) * _ROW + 4)}</svg>"
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="100%" height="{height + _LEGEND}">'
+    return f"{head}<style>{style}</style><defs>{_PATTERNS}</defs>{bars}{more}{_legend(height + 4)}</svg>"
 
 
-def _bar(top: int, name: str, step: Step) -> str:
-    parts = [f'<text class="name" x="0" y="{top + 13}">{name}: {show(float(step.time_s), "s")}</text>']
-    left = 0.0
-    for regime, share in zip(REGIMES, step.shares.tolist(), strict=True):
-        place = f'x="{left:.2%}" y="{top + _NAME}" width="{share:.2%}" height="{_BAR}"'
-        parts += [f'<rect {place} fill="{theme.REGIME_COLOURS[regime]}"/>', f'<rect {place} fill="url(#{regime})"/>']
-        if share >= _SHARE_WIDE:
-            kind = "small" if share < _SHARE_NARROW else "large"
-            middle = f'x="{left + share / 2.0:.2%}" y="{top + _NAME + 18}" text-anchor="middle"'
-            parts.append(f'<text class="{kind}" {middle} fill="{theme.REGIME_INK[regime]}">{regime} {share:.0%}</text>')
-        left += share
+def block(regime: str, left: float, top: float, width: float, height: float) -> str:
+    """Return one bar of a regime's colour and pattern; `left` and `width` are shares of the picture's width."""
+    place = f'x="{left:.2%}" y="{top}" width="{width:.2%}" height="{height}"'
+    return f'<rect {place} fill="{theme.REGIME_COLOURS[regime]}"/><rect {place} fill="url(#{regime})"/>'
+
+
+def _bar(top: int, name: str, widths: Sequence[float]) -> str:
+    parts = [f'<text class="name" x="0" y="{top + 13}">{name}</text>']
+    left, total = 0.0, sum(widths)
+    for regime, width in zip(REGIMES, widths, strict=True):
+        parts.append(block(regime, left, top + NAME, width, BAR))
+        if width >= _SHARE_WIDE:
+            kind = "small" if width < _SHARE_NARROW else "large"
+            middle = f'x="{left + width / 2.0:.2%}" y="{top + NAME + 18}" text-anchor="middle"'
+            words = f"{regime} {width / total:.0%}"
+            parts.append(f'<text class="{kind}" {middle} fill="{theme.REGIME_INK[regime]}">{words}</text>')
+        left += width
     return "".join(parts)
 
 
