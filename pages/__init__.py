@@ -24,6 +24,8 @@ What a page may use of `page`:
   What the link asks for beyond the bounds gives a notice and the default.
 - `page.text(key, label, default, *, check=None, help="", placeholder="")`: a short text; `check` raises a `ValueError`
   that says what is allowed.
+- `page.memo(key, default)`: a short text without a widget that travels in the link; `page.remember(key, text)`, in a
+  callback, changes it or any secondary control.
 - `page.metric_row(rows)`: headline numbers; a row is (label, text) or (label, text, help), texts from `units.show`.
 - `page.show(figure, key, *, height=None, describe="", legend=(), on_select=False)`: a figure given as a plain dict
   {"data": [...], "layout": {...}} with a sentence below it for those who do not see it. With `on_select=True` it
@@ -67,19 +69,25 @@ _MARKUP = re.compile(r"([\\\\`*_{}\[\]()#+\-.!|<>$:~&])")
 _BOXES = {"info": st.info, "warning": st.warning, "error": st.error}
 
 
-def frame(name: str, question: str) -> Page:
-    """Draw what every page has in common and return the page; `name` is the page's name as its link shows it."""
+def frame(name: str, question: str, *, scenario_bar: bool = True) -> Page:
+    """Draw what every page has in common and return the page; `name` is the page's name as its link shows it.
+
+    Without `scenario_bar` the page is not about the reader's scenario: it keeps it and carries it on, and shows
+    neither sidebar nor verdict.
+    """
     st.set_page_config(page_title=f"{name} · perfmodel", layout="wide")
     now = state.begin(name)
-    sidebar.draw(now.scenario)
+    if scenario_bar:
+        sidebar.draw(now.scenario)
     report = cached_estimate(now.scenario)
     with st.container(gap="xsmall"):
         share.page_links(now)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.header(question, anchor=False, width="stretch")
             share.button(now)
-        st.subheader(sentence(now.scenario), anchor=False)
-        st.caption(summary(now.scenario))
+        if scenario_bar:
+            st.subheader(sentence(now.scenario), anchor=False)
+            st.caption(summary(now.scenario))
         messages = st.container(gap="xsmall")
     page = Page(name, now.scenario, report, messages)
     if now.problems:
@@ -88,7 +96,8 @@ def frame(name: str, question: str) -> Page:
         )
     if now.notices:
         page.notice("\n".join(now.notices))
-    _notes(page)
+    if scenario_bar:
+        _notes(page)
     return page
 
 
@@ -216,6 +225,15 @@ class Page:
             self.notice(f"{key}: {error}; what you typed stays and does not count")
             return default
         return text
+
+    def memo(self, key: str, default: str) -> str:
+        """Return a short text that the page keeps under `key` without a widget; it travels in the link."""
+        return state.view(self.name, key, lambda asked: len(asked) <= state.MAX_VIEW_CHARS, default)[0]
+
+    def remember(self, key: str, text: str) -> None:
+        """Change what `memo` or a secondary control says, in a callback."""
+        state.set_view(self.name, key, text)
+        state.touch()
 
     def metric_row(self, rows: Iterable[Sequence[str]]) -> None:
         """Show headline numbers; a row is (label, text) or (label, text, help)."""

@@ -32,7 +32,8 @@ LAYERS = (
     "diagnosis",
     "advice cost docstrings explain breakdown batching kernels training_curves layouts layout_curves text validation",
     "serving search",
-    "figures",
+    "figures glossary",
+    "lessons",
     "__init__ __main__ batch",
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names.split()}

@@ -1,0 +1,33 @@
+"""What limits a model, why, and by how much? Predict, then see."""
+
+import streamlit as st
+
+from pages import frame
+from pages.parts import lesson as parts
+from perfmodel.lessons import LANGUAGES, lessons
+from perfmodel.lessons.phrases import NAMES, phrases
+
+LESSONS = {one.id: one for one in lessons()}
+FIRST = "four-bottlenecks"
+
+page = frame("Lessons", "", scenario_bar=False)
+say = phrases(parts.language(page))
+presenting = page.memo("view", "student") == "presenter"
+above, below = st.container(), st.container()
+with (below if presenting else above).container(horizontal=True, vertical_alignment="bottom"):
+    headings = {key: f"{one.number}. {one.heading(parts.language(page)).title}" for key, one in LESSONS.items()}
+    lesson = LESSONS[page.choice("lesson", say["lesson"], tuple(LESSONS), FIRST, labels=headings)]
+    ids = tuple(step.id for step in lesson.all_steps)
+    titles = {step.id: f"{i}. {step.words(parts.language(page)).title}" for i, step in enumerate(lesson.all_steps, 1)}
+    step = page.choice("step", say["step"], ids, ids[0], labels=titles)
+    language = page.choice("lang", say["language"], LANGUAGES, "en", labels=NAMES)
+    with st.popover(say["view"]):
+        views = {name: say[name] for name in ("student", "teacher", "presenter")}
+        view = page.choice("view", say["view"], tuple(views), "student", labels=views)
+        kept = {"progress": say["keep_progress"], "answers": say["keep_answers"]}
+        keep = page.choice("keep", say["keep"], tuple(kept), "progress", labels=kept)
+
+memos = parts.Memos(page.memo("done", "none"), page.memo("stage", "ask"), with_answers=keep == "answers")
+show = parts.Show(page, lesson, step, language, memos)
+with above:
+    {"student": show.student, "teacher": show.teacher, "presenter": show.presenter}[view]()
