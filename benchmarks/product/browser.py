@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,18 +12,8 @@ from typing import Any
 from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 
 from benchmarks.product.load import SLIDER
-from benchmarks.product.server import Server
+from benchmarks.product.server import CHROMIUM_FLAGS, Server, find_chromium
 
-_FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 FIGURE = '[data-testid="stPlotlyChart"], [data-testid="stImage"] img'
 #: A figure counts as drawn when nothing of it changed for so long.
 _QUIET_MS, _PATIENCE_MS = 160, 10_000
@@ -87,11 +75,8 @@ class Start:
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Run the system's Chromium until the block ends."""
-    path = os.environ.get("CHROMIUM") or next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
-    )
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=_FLAGS)
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
 

@@ -5,35 +5,14 @@ fails when the page logs an error to the console or when the server logs an exce
 """
 
 import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-ROOT = Path(__file__).resolve().parents[2]
-START_LIMIT_S = 60
+from benchmarks.product.server import CHROMIUM_FLAGS, Server, find_chromium, serve
+
 ACTION_LIMIT_MS = 20_000
-CHROMIUM_FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    # The page must live on what its own server sends.
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
-]
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest reads -m
@@ -44,77 +23,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-@dataclass(frozen=True)
-class Server:
-    """A `streamlit run` of ours: where it answers and what it says."""
-
-    url: str
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    def words(self, since: int = 0) -> str:
-        """What the server wrote to its log after so many bytes."""
-        return self.log.read_bytes()[since:].decode(errors="replace")
-
-    def check(self, since: int = 0) -> None:
-        """Fail with the server's own words if it is dead or if an exception escaped from a page."""
-        if self.process.poll() is not None:
-            pytest.fail(f"the server stopped with exit code {self.process.returncode}:\n{self.words()}", pytrace=False)
-        if "Uncaught app execution" in self.words(since):
-            pytest.fail(f"a page raised an exception:\n{self.words(since)}", pytrace=False)
-
-    def healthy(self) -> bool:
-        """Whether Streamlit's health address answers."""
-        try:
-            with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1) as answer:
-                return answer.status == 200
-        except OSError:
-            return False
-
-
-def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def start_server(log: Path) -> Server:
-    """Launch the app from the repository's root, as `./dev start` does."""
-    port = free_port()
-    flags = {"server.port": port, "server.address": "127.0.0.1", "server.headless": "true"}
-    command = [
-        sys.executable,
-        "-m",
-        "streamlit",
-        "run",
-        "app.py",
-        *(f"--{key}={value}" for key, value in flags.items()),
-    ]
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
-    return Server(f"http://127.0.0.1:{port}", process, log)
-
-
 @pytest.fixture(scope="session")
 def app_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The running app with its process and its log."""
-    server = start_server(tmp_path_factory.mktemp("server") / "streamlit.log")
-    try:
-        give_up = time.monotonic() + START_LIMIT_S
-        while not server.healthy():
-            server.check()
-            if time.monotonic() > give_up:
-                pytest.fail(f"the server did not answer within {START_LIMIT_S} s:\n{server.words()}", pytrace=False)
-            time.sleep(0.05)
-        yield server
-    finally:
-        server.process.terminate()
-        try:
-            server.process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            server.process.kill()
-            server.process.wait()
+    with serve(log=tmp_path_factory.mktemp("server") / "streamlit.log") as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -126,8 +39,7 @@ def server(app_server: Server) -> str:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The browser's program. Its absence skips the test on a desk and fails it in CI."""
-    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
-    found = next((path for name in names if name and (path := shutil.which(name))), None)
+    found = find_chromium()
     if found is None:
         message = "no Chromium found; install the package chromium or name the program in CHROMIUM"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
