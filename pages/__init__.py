@@ -79,6 +79,7 @@ def frame(name: str, question: str, *, scenario_bar: bool = True) -> Page:
     now = state.begin(name)
     if scenario_bar:
         sidebar.draw(now.scenario)
+        state.catch_up(now)
     report = cached_estimate(now.scenario)
     with st.container(gap="xsmall"):
         share.page_links(now)

@@ -40,6 +40,8 @@ class Session:
     details: str | None = None
     touched: bool = False
     from_link: bool = False
+    #: On the first run of a session, what each widget was given to show.
+    given: dict[str, Any] | None = None
 
 
 def session() -> Session:
@@ -53,7 +55,7 @@ def begin(page: str) -> Session:
     """Settle the scenario of this run and write its link."""
     now, link = session(), read_link()
     same = now.page == page
-    now.from_link = False
+    now.from_link, now.given = False, None if now.page else {}
     if same and (now.touched or link == now.written):
         if now.touched:
             now.notices = ()
@@ -141,10 +143,27 @@ def hold(key: str, value: Any, default: str = "value", shown: Any = None) -> dic
     Otherwise the value is passed as the default: a browser that missed the run which set it (Streamlit drops what an
     interrupted run had to say) still starts from it. `default` is the name of that argument, `shown` its value.
     """
-    if key not in st.session_state or st.session_state[key] != value:
+    now = session()
+    if now.given is not None and key not in st.session_state:
+        now.given[key] = value
+    elif key not in st.session_state or st.session_state[key] != value:
         st.session_state[key] = value
         return {"key": key}
     return {"key": key, default: value if shown is None else shown}
+
+
+def catch_up(now: Session) -> None:
+    """Take the edit that began a session, if one did.
+
+    A browser that lost its server says nothing to the next one until its user edits something: the first run of that
+    session meets an edited widget and the link from before the edit. Where more than one widget disagrees, the link
+    holds: that is no edit.
+    """
+    late = [key for key, value in (now.given or {}).items() if st.session_state[key] != value]
+    if late:
+        if len(late) == 1:
+            edited(late[0].partition(".")[2], late[0])
+        st.rerun()
 
 
 def view(page: str, key: str, allowed: Callable[[str], bool], default: str) -> tuple[str, str]:
