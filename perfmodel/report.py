@@ -61,8 +61,13 @@ class Report:
 
         An engine that decodes the last prompt token adds one decode step.
         """
-        own = self.prefill_s / (self.scenario.batch if self.setup.engine.continuous else 1)
+        own = self.prefill_s / (self.per_replica if self.setup.engine.continuous else 1)
         return own + self.decode_step_s if self.setup.engine.first_token_step else own
+
+    @property
+    def per_replica(self) -> int:
+        """Sequences of the fullest replica: only those share passes."""
+        return math.ceil(self.scenario.batch / self.scenario.dp)
 
     @property
     def prefill_s(self) -> float:
@@ -80,7 +85,7 @@ class Report:
         own = float(self.mean_step_s / self.setup.tokens_per_step)
         if not self.setup.engine.continuous:
             return own
-        return float(own + interference_time(self.prefill_s, self.scenario.batch, self.scenario.output))
+        return float(own + interference_time(self.prefill_s, self.per_replica, self.scenario.output))
 
     @property
     def e2e_s(self) -> float:

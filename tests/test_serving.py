@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from perfmodel import Scenario, estimate
+from perfmodel.explain import evaluate, explain_metric
 from perfmodel.serving import PRESETS, Lengths, Service, Simulated, capacity, from_csv, load, replica, simulate
 from perfmodel.serving.steady import chain_of
 
@@ -87,11 +88,12 @@ def test_chain_has_the_textbook_cases() -> None:
 
 def test_constant_lengths_are_the_estimate() -> None:
     """With equal requests and n in flight, a replica's time per token and rate are those of `estimate` at batch n."""
-    one = replica(S, Service(0.0, 0.0, page=1))
-    for batch in (1, 8, one.most):
-        report = estimate(S.change(batch=batch))
-        np.testing.assert_allclose(one.tpot_s[batch - 1], report.tpot_s, rtol=1e-4)
-        np.testing.assert_allclose(one.rate[batch - 1], batch / report.e2e_s, rtol=1e-4)
+    for scenario in (S, S.change(draft="ngram", spec=3)):
+        one = replica(scenario, Service(0.0, 0.0, page=1))
+        for batch in (1, 8, one.most):
+            report = estimate(scenario.change(batch=batch))
+            np.testing.assert_allclose(one.tpot_s[batch - 1], report.tpot_s, rtol=1e-4)
+            np.testing.assert_allclose(one.rate[batch - 1], batch / report.e2e_s, rtol=1e-4)
 
 
 def test_nothing_beats_sharing_all_devices() -> None:
@@ -177,3 +179,13 @@ def test_wrong_services_are_named() -> None:
         capacity(S, Service(schedule="disaggregated"))
     with pytest.raises(ValueError, match="rate must be finite"):
         load(S, Service(), float("nan"))
+
+
+def test_replicas_do_not_disturb_each_other() -> None:
+    """Twice the replicas for twice the requests: first token and time per token stay, throughput doubles."""
+    one, two = estimate(S.change(batch=8)), estimate(S.change(batch=16, n=2, dp=2))
+    np.testing.assert_allclose(two.ttft_s, one.ttft_s, rtol=1e-12)
+    np.testing.assert_allclose(two.tpot_s, one.tpot_s, rtol=1e-12)
+    np.testing.assert_allclose(two.tokens_per_s, 2 * one.tokens_per_s, rtol=1e-12)
+    card = explain_metric(two, "tpot_s")
+    np.testing.assert_allclose(evaluate(card), two.tpot_s, rtol=1e-12)

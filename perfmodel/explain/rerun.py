@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from perfmodel.dimensions import Dimensions
 from perfmodel.explain.given import (
     DEFINITION,
@@ -146,10 +148,16 @@ class Rerun:
     def ttft_s(self) -> Real:
         """Time to first token: the prefill pass or one request's share of it, and a decode step where one follows."""
         whole = self.prefill.time_s
-        own = whole / self.scenario["batch"] if self.setup.engine.continuous else whole
+        own = whole / self.per_replica if self.setup.engine.continuous else whole
         if not self.setup.engine.first_token_step:
             return own
         return named("prefill", own, "s") + named("decode step", self.decode.time_s, "s")
+
+    @property
+    def per_replica(self) -> Real:
+        """Sequences of the fullest replica: only those share passes."""
+        batch = self.scenario["batch"]
+        return batch if self.setup.dp == 1 else named("sequences of a replica", np.ceil(batch / self.setup.dp), "")
 
     @cached_property
     def tpot_s(self) -> Real:
@@ -160,7 +168,7 @@ class Rerun:
         if not self.setup.engine.continuous:
             return own
         prefill = named("prefill of the batch", self.prefill.time_s, "s")
-        carried = interference_time(prefill, self.scenario["batch"], self.scenario["output"])
+        carried = interference_time(prefill, self.per_replica, self.scenario["output"])
         return named("mean step", own, "s") + carried
 
     def run(self, work: Workload) -> TracedPass:

@@ -65,8 +65,11 @@ class Replica:
     """What one replica needs at each number of requests in flight, 1 to `most`.
 
     `step_s`: decode step at the mean context of what is in flight. `prompt_s`: prefill of a mean prompt.
+    `opening_s`: decode step before the first token, of engines that need one.
     `load_s`: time to bring the cached prefix of a request from host memory. `sent_bytes`: cache of a prompt, which
-    disaggregation sends to the decode replica, over a link of `link_bytes_per_s` per device of `devices`.
+    disaggregation sends to the decode replica, over `link_bytes_per_s`. `devices`: accelerators of a replica.
+    `shape`: prefill time of equally likely prompts over that of the mean one.
+    Engines without continuous batching of their own lend their kernels; the scheduling is taken as continuous.
     """
 
     scenario: Scenario
@@ -76,6 +79,7 @@ class Replica:
     most: int
     step_s: Array
     prompt_s: Array
+    opening_s: Array
     load_s: float
     sent_bytes: float
     link_bytes_per_s: float
@@ -114,7 +118,7 @@ class Replica:
     def rate(self) -> Array:
         """Requests finished per second with this many in flight [1/s]; of decode alone when disaggregated."""
         own = 0.0 if self.service.schedule == "disaggregated" else self.prompt_s
-        stay = request_time(own, self.tpot_s, float(self.scenario.output))
+        stay = request_time(own + self.opening_s, self.tpot_s, float(self.scenario.output))
         finished = closed_rate(self.in_flight, np.maximum(stay, 1e-12))
         if self.service.schedule != "chunked":
             return np.asarray(finished)
@@ -142,7 +146,8 @@ def replica(scenario: Scenario, service: Service) -> Replica:
     start = float(s.prefix + s.input)
     end = max(start, 2.0 * context - start - 2.0)
     steps = np.asarray(resolved.run(decode(n[:, None] * unit.dp, np.array([start, context, end]))).time_s)
-    step = simpson_mean(steps[:, 0], steps[:, 1], steps[:, 2])
+    # A round of speculative decoding gives several tokens: its time counts for each of them.
+    step = simpson_mean(steps[:, 0], steps[:, 1], steps[:, 2]) / resolved.tokens_per_step
     prompt = np.asarray(resolved.run(prefill(n * unit.dp, new, past)).time_s) / n
     all_n = np.arange(1.0, most + 1.0)
     d, value = resolved.model.dimensions, resolved.precision.kv_bytes
@@ -156,6 +161,7 @@ def replica(scenario: Scenario, service: Service) -> Replica:
         most=most,
         step_s=np.interp(all_n, n, step),
         prompt_s=np.interp(all_n, n, prompt),
+        opening_s=np.interp(all_n, n, steps[:, 1]) * resolved.engine.first_token_step,
         load_s=_over(prefix_bytes, s.tp * resolved.chip.pcie_bytes_per_s),
         sent_bytes=float(cache_bytes(d, start, value)),
         link_bytes_per_s=s.tp * (link if link > 0 else resolved.chip.pcie_bytes_per_s),

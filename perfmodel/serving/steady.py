@@ -153,7 +153,7 @@ def _together(one: Replica, rates: Array) -> Load:
     late = np.where(piled, np.inf, np.maximum(0.0, np.where(piled, 0.0, queue) - held * np.where(piled, 0.0, met)))
     admission = np.where(chain.stable, (1.0 + one.service.output_variation**2) / 2.0 * chain.waiting / each, np.inf)
     waits = ((late, held), (admission, chain.waits))
-    first = _mixture(own, waits, _Steps(met, np.minimum(step, met), held), one.load_s)
+    first = _mixture(own, waits, _Steps(met, np.minimum(step, met), held), one.load_s + one.opening_s[at])
     return _load(one, rates, one.rate.max() * one.replicas, chain, first, one.tpot_s)
 
 
@@ -182,7 +182,7 @@ def _split(one: Replica, rates: Array) -> Load:
     sent = one.sent_bytes / one.link_bytes_per_s
     step = one.step_s[at]
     waits = ((queue, busy), (admission, chain.waits))
-    first = _mixture(own, waits, _Steps(step, step, np.zeros(rates.size)), one.load_s + sent)
+    first = _mixture(own, waits, _Steps(step, step, np.zeros(rates.size)), one.load_s + sent + one.opening_s[at])
     return _load(one, rates, _split_capacity(one, k), chain, first, one.tpot_s)
 
 
@@ -220,14 +220,14 @@ class _Steps:
     company: Array
 
 
-def _mixture(own: Array, waits: tuple[tuple[Array, Array], ...], steps: _Steps, fixed: float) -> Array:
+def _mixture(own: Array, waits: tuple[tuple[Array, Array], ...], steps: _Steps, fixed: Array) -> Array:
     """Return samples of a sum, shape (rates, LATTICE): own time, waits (mean, share that waits), the running step."""
     points = _lattice(3 + len(waits))
     slices = np.minimum((points[:, 0] * own.shape[0]).astype(int), own.shape[0] - 1)
     # The step met lasts the least plus an exponential rest; the request falls anywhere into it.
     more = (steps.mean_s - steps.least_s)[:, None] * -np.log1p(-points[None, :, 1])
     met = steps.least_s[:, None] + np.where(np.isfinite(more), more, np.inf)
-    total = own[slices].T + met * (points[None, :, 2] + steps.company[:, None]) + fixed
+    total = own[slices].T + met * (points[None, :, 2] + steps.company[:, None]) + fixed[:, None]
     for column, (mean, busy) in enumerate(waits, start=3):
         share = np.maximum(np.minimum(busy, 1.0), 1e-300)[:, None]
         # Those who wait do so for an exponential time of mean W / rho.
