@@ -53,7 +53,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.parts import share, sidebar, state
+from pages.parts import pin, share, sidebar, state
 from perfmodel import Report, Scenario, cached_estimate
 from perfmodel.advice import verdict
 from perfmodel.figures.theme import Mark, drawn
@@ -85,7 +85,9 @@ def frame(name: str, question: str, *, scenario_bar: bool = True) -> Page:
         share.page_links(now)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.header(question, anchor=False, width="stretch")
-            share.button(now)
+            with st.container(horizontal=True, width="content", gap="small"):
+                pin.control(now)
+                share.button(now)
         if scenario_bar:
             st.subheader(sentence(now.scenario), anchor=False)
             st.caption(summary(now.scenario))

@@ -57,5 +57,5 @@ def button(now: Session) -> None:
     """Draw the button that shows the link to give away."""
     box = st.popover("Share", icon=":material/link:", key=f"share.{now.page}", on_change=touch)
     if box.open:
-        box.markdown("This link carries the whole scenario; the address bar holds the same one.")
+        box.markdown("This link carries the whole scenario and what is pinned; the address bar holds the same one.")
         box.code(address(now), language=None, wrap_lines=True)

@@ -16,6 +16,7 @@ import streamlit as st
 from pages.parts.edits import Edits, apply, runnable
 from pages.parts.registry import view_defaults, view_keys
 from perfmodel import Scenario, from_query
+from perfmodel.pins import SLOTS, Pins, from_link, to_link
 from perfmodel.scenario import CUSTOM, link_keys
 
 _KEY = "perfmodel"
@@ -34,6 +35,7 @@ class Session:
     written: dict[str, str] = field(default_factory=dict)
     views: dict[str, dict[str, str]] = field(default_factory=dict)
     edits: Edits = field(default_factory=dict)
+    pins: Pins = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     last_gpu: str = "h100-sxm"
@@ -85,14 +87,27 @@ def _arrive(now: Session, page: str, link: dict[str, str]) -> None:
     if not link:
         return
     views = {key: link[key] for key in view_defaults(page) if key in link}
-    scenario, notices = from_query(link, view_keys())
+    scenario, notices = from_query({key: text for key, text in link.items() if key not in SLOTS}, view_keys())
     try:
         now.scenario = runnable(scenario)
     except ValueError as error:
         now.scenario, notices = Scenario(), (*notices, f"{error}; using the default scenario")
-    now.notices = (*duplicates(), *notices)
+    now.pins, lost = _runnable_pins(link)
+    now.notices = (*duplicates(), *notices, *lost)
     now.views[page] = {key: text for key, text in views.items() if len(text) <= MAX_VIEW_CHARS}
     now.from_link = True
+
+
+def _runnable_pins(link: dict[str, str]) -> tuple[Pins, tuple[str, ...]]:
+    found, notices = from_link(link)
+    pins: Pins = {}
+    for slot, pin in found.items():
+        try:
+            runnable(pin.scenario)
+            pins[slot] = pin
+        except ValueError as error:
+            notices = (*notices, f"pinned scenario {slot.upper()}: {error}; it was left out")
+    return pins, notices
 
 
 def read_link() -> dict[str, str]:
@@ -107,9 +122,9 @@ def duplicates() -> tuple[str, ...]:
 
 
 def link_of(now: Session, page: str) -> dict[str, str]:
-    """Return the whole link of a page: the scenario and what its secondary controls show."""
+    """Return the whole link of a page: the scenario, what its secondary controls show, the pinned scenarios."""
     known = {key: text for key, text in view_defaults(page).items() if text is not None}
-    return now.scenario.to_query() | known | _LEARNED.get(page, {}) | now.views.get(page, {})
+    return now.scenario.to_query() | known | _LEARNED.get(page, {}) | now.views.get(page, {}) | to_link(now.pins)
 
 
 def write_link(now: Session) -> None:
