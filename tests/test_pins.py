@@ -122,7 +122,7 @@ def test_no_other_key_is_a_pin() -> None:
 def test_pins_travel_on_every_page(page: str) -> None:
     """Every page keeps all pins of its link, and hands them on in its own."""
     app = run(page, Scenario(batch=3).to_query() | to_link(FOUR))
-    check(app)
+    check(app, page)
     assert to_link(FOUR).items() <= link(app).items()
     assert link(app)["batch"] == "3"
     assert not messages(app)

@@ -19,7 +19,7 @@ from perfmodel.formulas.roofline import attainable_flops
 from perfmodel.pins import Pins, labels
 from perfmodel.report import Report
 from perfmodel.scenario import Scenario
-from perfmodel.step import REGIMES, Step
+from perfmodel.step import Step
 from perfmodel.units import show, significant
 
 #: Key of the scenario that is not pinned.
