@@ -56,9 +56,12 @@ import streamlit as st
 from pages.parts import pin, share, sidebar, state
 from perfmodel import Report, Scenario, cached_estimate
 from perfmodel.advice import verdict
+from perfmodel.catalog import spec_problems
 from perfmodel.figures.theme import Mark, drawn
 from perfmodel.units import count
 
+#: So many broken files are named; the first ones tell what is wrong.
+MAX_BROKEN = 5
 #: From so many options on, a secondary control is a select box.
 _MANY = 6
 _CONFIG = {
@@ -99,6 +102,8 @@ def frame(name: str, question: str, *, scenario_bar: bool = True) -> Page:
         )
     if now.notices:
         page.notice("\n".join(now.notices))
+    if broken := spec_problems():
+        page.notice("\n".join(("Left out, as these files could not be read:", *broken[:MAX_BROKEN])))
     if scenario_bar:
         _notes(page)
     return page

@@ -35,12 +35,49 @@ ESTIMATE = Source("estimate", "estimate: no published source was found")
 USER = Source("user", "entered by the user")
 
 
+class Sources(dict[str, Source]):
+    """Source key -> source. Of a file that could not be read every key is known, and only its words are missing."""
+
+    def __init__(self, known: dict[str, Source], problem: str = "") -> None:
+        """Keep the sources and, where the file could not be read, why."""
+        super().__init__(known | {own.key: own for own in (ESTIMATE, USER)})
+        self.problem = problem
+
+    def __missing__(self, key: str) -> Source:
+        """Return a source without words if the file is at fault, else say that the key is not there."""
+        if not self.problem:
+            raise KeyError(key)
+        return Source(key, f"{key} (its description could not be read)")
+
+    def __contains__(self, key: object) -> bool:
+        return bool(self.problem) or super().__contains__(key)
+
+
 @lru_cache(maxsize=8)
-def load_sources(path: Path) -> dict[str, Source]:
-    """Read a `sources.toml`: one table per source key with title, place, date and note."""
-    with path.open("rb") as file:
-        tables = tomllib.load(file)
-    return {key: Source(key, **table) for key, table in tables.items()} | {own.key: own for own in (ESTIMATE, USER)}
+def load_sources(path: Path) -> Sources:
+    """Read a `sources.toml`: one table per source key with title, place, date and note. A broken one stops nothing."""
+    try:
+        with path.open("rb") as file:
+            tables = tomllib.load(file)
+        return Sources({key: Source(key, **table) for key, table in tables.items()})
+    except (OSError, ValueError, TypeError) as error:
+        found = Sources({}, f"{_shown(path)}: {_reason(error)}")
+        _BROKEN[path] = found.problem
+        return found
+
+
+#: Source files that could not be read, with the reason.
+_BROKEN: dict[Path, str] = {}
+
+
+def _reason(error: Exception) -> str:
+    """Return what is wrong in words; an OSError's own words name the machine's folders."""
+    return (error.strerror or "cannot be read").lower() if isinstance(error, OSError) else str(error)
+
+
+def _shown(path: Path) -> str:
+    """Return a file with its folder: what somebody needs who has to mend it, without the machine's own folders."""
+    return f"{path.parent.name}/{path.name}"
 
 
 def closest(value: str, allowed: tuple[str, ...]) -> str:
@@ -60,6 +97,10 @@ def first_problem(error: ValidationError) -> str:
     return f"{place}={problem['input']!r:.80}: {problem['msg'].lower()}"
 
 
+#: Every catalogue there is.
+_CATALOGS: list[Catalog[Any]] = []
+
+
 class Catalog(Generic[T]):
     """Entries of one kind, read from `folder` on first use and kept.
 
@@ -69,6 +110,7 @@ class Catalog(Generic[T]):
     def __init__(self, folder: Path, noun: str, build: Callable[[str, dict[str, Any]], T]) -> None:
         """Keep the folder, the noun used in messages and the function (id, table) -> entry."""
         self.folder, self.noun, self._build = folder, noun, build
+        _CATALOGS.append(self)
 
     @cached_property
     def _loaded(self) -> tuple[dict[str, T], tuple[str, ...]]:
@@ -78,13 +120,28 @@ class Catalog(Generic[T]):
             if path.name == SOURCES_FILE:
                 continue
             try:
-                with path.open("rb") as file:
-                    entries[path.stem] = self._build(path.stem, tomllib.load(file))
+                entries[path.stem] = self._read(path)
             except ValidationError as error:
-                problems.append(f"{path.name}: {first_problem(error)}")
+                problems.append(f"{_shown(path)}: {first_problem(error)}")
             except (OSError, ValueError, TypeError, KeyError) as error:
-                problems.append(f"{path.name}: {error}")
+                problems.append(f"{_shown(path)}: {_reason(error)}")
+        if not entries:
+            problems.append(f"{self.folder.name}: no {self.noun} could be read")
         return entries, tuple(problems)
+
+    def _read(self, path: Path) -> T:
+        with path.open("rb") as file:
+            return self._build(path.stem, tomllib.load(file))
+
+    def preferred(self, *keys: str) -> str:
+        """Return the first of these ids whose file can be read, else the first of all: what a default falls back to."""
+        for key in keys:
+            try:
+                self._read(self.folder / f"{key}.toml")
+                return key
+            except (OSError, ValueError, TypeError, KeyError):
+                continue  # named in `problems` as soon as the catalogue is read
+        return next(iter(self), keys[0])
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -123,3 +180,8 @@ class Catalog(Generic[T]):
 
     def __getitem__(self, name: str) -> T:
         return self._loaded[0][self.resolve(name)]
+
+
+def spec_problems() -> tuple[str, ...]:
+    """Return every data file that could not be read, with the reason; reads the catalogues that nobody used so far."""
+    return tuple(problem for catalog in _CATALOGS for problem in catalog.problems) + tuple(_BROKEN.values())

@@ -20,6 +20,10 @@ from perfmodel.precision import KV_DTYPES, MATH_DTYPES, SPARSITIES, WEIGHT_DTYPE
 from perfmodel.speculative import DRAFTS
 
 VERSION = 1
+#: What a link without them means. An installation that lost one of these files starts with another one.
+DEFAULT_MODEL = MODELS.preferred("llama-3.1-8b", "llama-2-7b")
+DEFAULT_GPU = ACCELERATORS.preferred("h100-sxm", "a100-sxm-80gb")
+DEFAULT_ENGINE = ENGINES.preferred("fused", "ideal")
 #: The model id that says "the dimensions are in the link".
 CUSTOM = "custom"
 #: Fields that take one of a few words.
@@ -45,10 +49,10 @@ class Scenario(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    model: Annotated[str, Key("model", "", "model id, alias, or custom")] = "llama-3.1-8b"
+    model: Annotated[str, Key("model", "", "model id, alias, or custom")] = DEFAULT_MODEL
     name: Annotated[str, Field(max_length=60, pattern=r"^[\w .()+-]*$"), Key("name", "", "name of a custom model")] = ""
     dimensions: Dimensions | None = None
-    gpu: Annotated[str, Key("gpu", "", "accelerator id or alias")] = "h100-sxm"
+    gpu: Annotated[str, Key("gpu", "", "accelerator id or alias")] = DEFAULT_GPU
     chip: Chip | None = None
     n: Annotated[int, Field(ge=1, le=100_000), Key("n", "devices", "accelerators in all: tp x pp x dp")] = 1
     tp: Annotated[int, Field(ge=1, le=4096), Key("tp", "devices", "tensor parallel: each layer split")] = 1
@@ -63,7 +67,7 @@ class Scenario(BaseModel):
     math: Annotated[str, Key("math", "", "data type of the matrix products; auto follows the weights")] = "auto"
     kv: Annotated[str, Key("kv", "", "KV-cache data type")] = "bf16"
     group: Annotated[int, Field(ge=8, le=65_536), Key("group", "weights", "int4 weights per scale")] = 128
-    engine: Annotated[str, Key("engine", "", "engine profile")] = "fused"
+    engine: Annotated[str, Key("engine", "", "engine profile")] = DEFAULT_ENGINE
     attention: Annotated[str, Key("attn", "", "attention kernel: the engine's own, or a chosen one")] = "engine"
     sparsity: Annotated[str, Key("sparse", "", "pruning of the linear layers")] = "none"
     skew: Annotated[float, Field(ge=1, le=1000), Key("skew", "x", "busiest expert device over the mean")] = 1.0

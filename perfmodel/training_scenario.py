@@ -18,7 +18,7 @@ from perfmodel.dimensions import Dimensions, Key
 from perfmodel.hardware import ACCELERATORS, Accelerator, Chip, custom_accelerator
 from perfmodel.model import MODELS, Model, custom_model
 from perfmodel.precision import Precision
-from perfmodel.scenario import CUSTOM, checked
+from perfmodel.scenario import CUSTOM, DEFAULT_GPU, DEFAULT_MODEL, checked
 
 #: ZeRO stages: what is split over the data-parallel ranks. zero3 is FSDP's full sharding.
 SHARDINGS = ("none", "zero1", "zero2", "zero3")
@@ -58,9 +58,9 @@ class TrainingScenario(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    model: Annotated[str, Key("model", "", "model id, alias, or custom")] = "llama-3.1-8b"
+    model: Annotated[str, Key("model", "", "model id, alias, or custom")] = DEFAULT_MODEL
     dimensions: Dimensions | None = None
-    gpu: Annotated[str, Key("gpu", "", "accelerator id or alias")] = "h100-sxm"
+    gpu: Annotated[str, Key("gpu", "", "accelerator id or alias")] = DEFAULT_GPU
     chip: Chip | None = None
     n: Annotated[_Devices, Key("n", "devices", "accelerators in all: dp x tp x pp x cp")] = 1
     dp: Annotated[_Devices, Key("dp", "replicas", "data parallel: replicas, or shards of FSDP")] = 1

@@ -17,7 +17,7 @@ from pages.parts.edits import Edits, apply, runnable
 from pages.parts.registry import view_defaults, view_keys
 from perfmodel import Scenario, from_query
 from perfmodel.pins import SLOTS, Pins, from_link, to_link
-from perfmodel.scenario import CUSTOM, link_keys
+from perfmodel.scenario import CUSTOM, DEFAULT_GPU, link_keys
 
 _KEY = "perfmodel"
 #: No value of a secondary control is longer.
@@ -38,7 +38,7 @@ class Session:
     pins: Pins = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
-    last_gpu: str = "h100-sxm"
+    last_gpu: str = DEFAULT_GPU
     details: str | None = None
     touched: bool = False
     from_link: bool = False
