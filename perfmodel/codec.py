@@ -47,6 +47,7 @@ ROW_FIELDS = {
     "draft": "draft",
     "draft_tokens": "spec",
     "acceptance": "accept",
+    "cal": "cal",
 }
 _ALL_KEYS = ("v", *(key.key for record in (Scenario, Dimensions, Chip) for key in field_keys(record).values()))
 #: Other spellings of data types -> ours.
@@ -223,7 +224,7 @@ def from_row(row: Any) -> Scenario:
     for name, value in data.items():
         if name in ("model", "gpu"):
             continue
-        if name in ("weights", "math", "kv", "engine", "draft"):
+        if name in ("weights", "math", "kv", "engine", "draft", "cal"):
             if not isinstance(value, str):
                 raise ValueError(f"{_row_name(name)}={value!r:.80} is not allowed: a name is needed")
             data[name] = DTYPE_ALIASES.get(value.lower(), value.lower())

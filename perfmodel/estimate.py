@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from perfmodel.calibration import calibrated, words
 from perfmodel.engine import Engine
 from perfmodel.formulas.combine import decode_context, simpson_mean
 from perfmodel.memory import Memory
@@ -22,7 +23,7 @@ def setup(scenario: Scenario, engine: Engine | None = None) -> Setup:
     return Setup(
         scenario.resolved_model,
         chip,
-        tuned(engine or scenario.resolved_engine, chip, precision),
+        calibrated(tuned(engine or scenario.resolved_engine, chip, precision), scenario.cal),
         precision,
         scenario.tp,
         scenario.pp,
@@ -55,12 +56,14 @@ cached_estimate = lru_cache(maxsize=256)(estimate)
 
 
 def _notes(scenario: Scenario, resolved: Setup, memory: Memory) -> tuple[Note, ...]:
+    own = [Note("info", "cal", f"Calibrated to your machine: {words(scenario.cal)}")] if scenario.cal else []
     return (
         *_fit(memory),
         *_context(scenario),
         *_layout(scenario, resolved),
         *_types(resolved),
         *_drafting(scenario, resolved),
+        *own,
     )
 
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from perfmodel.attention import Attention
 from perfmodel.backend import backend_id
+from perfmodel.calibration import calibrated, canonical
 from perfmodel.catalog import closest, first_problem
 from perfmodel.codec import DTYPE_ALIASES
 from perfmodel.collectives import wires
@@ -87,11 +88,18 @@ def _chip(row: Row) -> Accelerator:
     return ACCELERATORS[given]
 
 
-def _priced(op: Op, chip: Accelerator, precision: Precision) -> Result:
-    engine = tuned(ENGINES[ENGINE], chip, precision)
+def _priced(op: Op, chip: Accelerator, precision: Precision, row: Row) -> Result:
+    engine = calibrated(tuned(ENGINES[ENGINE], chip, precision), _calibration(row))
     step = price((op,), (), _warm(op, chip), engine, rates(chip, precision), NO_LINK)
     timed = step.timed[0]  # the engine's own step is the second operator: a kernel alone has none
     return {"time_s": timed.time_s, "bound": timed.bound}
+
+
+def _calibration(row: Row) -> str:
+    given = row.get("cal", "")
+    if not isinstance(given, str):
+        raise ValueError(f"cal={given!r:.60} is not allowed: a text such as 'mem:0.83,compute:0.71' is needed")
+    return canonical(given)
 
 
 def _warm(op: Op, chip: Accelerator) -> Accelerator:
@@ -129,7 +137,13 @@ def gemm(row: Row) -> Result:
     weights = _choice(row, "weight_dtype", WEIGHT_DTYPES, "bf16")
     precision = Precision(weights, _choice(row, "math_dtype", MATH_DTYPES, "auto"))
     run = Pass(Workload(m, 1.0, 0.0), precision, ENGINES[ENGINE].kernels)
-    return _priced(run.matmul("gemm", Group.FFN, k, n), chip, precision)
+    return _priced(run.matmul("gemm", Group.FFN, k, n), chip, precision, row)
+
+
+def copy(row: Row) -> Result:
+    """Return the time of an element-wise kernel that reads and writes `bytes` in all; with none, of a launch."""
+    moved = _whole(row, "bytes", least=0)
+    return _priced(Op("copy", Group.NORMS, "elementwise", activation_bytes=moved), _chip(row), Precision("bf16"), row)
 
 
 def attention(row: Row) -> Result:
@@ -148,15 +162,16 @@ def attention(row: Row) -> Result:
     layer = Attention(heads * head_dim, heads, kv_heads, head_dim)
     work = Workload(given["batch"], given["q_len"], given["kv_len"] - given["q_len"])
     ops = layer.ops(Pass(work, precision, ENGINES[ENGINE].kernels))
-    return _priced(next(op for op in ops if op.kind == "attention"), chip, precision)
+    return _priced(next(op for op in ops if op.kind == "attention"), chip, precision, row)
 
 
 #: Kernel name -> what prices it, and the fields its rows may have.
 KERNELS: dict[str, tuple[Callable[[Row], Result], frozenset[str]]] = {
-    "gemm": (gemm, frozenset({"m", "n", "k", "weight_dtype", "math_dtype"})),
+    "gemm": (gemm, frozenset({"m", "n", "k", "weight_dtype", "math_dtype", "cal"})),
+    "copy": (copy, frozenset({"bytes", "cal"})),
     "attention": (
         attention,
-        frozenset({"phase", "batch", "q_len", "kv_len", "heads", "kv_heads", "head_dim", "dtype", "kv_dtype"}),
+        frozenset({"phase", "batch", "q_len", "kv_len", "heads", "kv_heads", "head_dim", "dtype", "kv_dtype", "cal"}),
     ),
     "all_reduce": (all_reduce, frozenset({"n_gpu", "bytes", "dtype", "backend"})),
 }

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from perfmodel.calibration import canonical
 from perfmodel.catalog import closest
 from perfmodel.dimensions import Dimensions, Key
 from perfmodel.engine import ENGINES, Engine
@@ -34,6 +35,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "attention": ("engine", "unfused", "flash", "split"),
     "sparsity": SPARSITIES,
 }
+#: Texts that a link leaves out while they are empty.
+OPTIONAL = frozenset({"name", "cal"})
 #: No text from outside longer than this is read.
 MAX_VALUE_CHARS, MAX_KEYS = 2048, 200
 #: Rotary models run beyond their trained context, with worse answers; beyond this factor it is a mistake.
@@ -78,6 +81,7 @@ class Scenario(BaseModel):
         int, Field(ge=0, le=64), Key("spec", "tokens", "tokens drafted per round of speculative decoding")
     ] = 4
     accept: Annotated[float, Field(ge=0, le=1), Key("accept", "share", "chance that a drafted token is accepted")] = 0.7
+    cal: Annotated[str, Key("cal", "", "constants of your own machine, such as mem:0.83,compute:0.71")] = ""
 
     @field_validator("n", "tp", "pp", "dp", "ep", "batch", "input", "output", "prefix", "group", "spec", mode="before")
     @classmethod
@@ -105,6 +109,11 @@ class Scenario(BaseModel):
     @classmethod
     def _engine(cls, value: str) -> str:
         return ENGINES.resolve(value)
+
+    @field_validator("cal")
+    @classmethod
+    def _cal(cls, value: str) -> str:
+        return canonical(value)
 
     @field_validator("weights", "math", "kv", "attention", "sparsity")
     @classmethod
@@ -164,7 +173,7 @@ class Scenario(BaseModel):
         """Return every input as link parameters, defaults too: a changed default cannot change an old link."""
         query = {"v": str(VERSION)}
         for name, key in link_keys().items():
-            if name != "name" or self.name:
+            if name not in OPTIONAL or getattr(self, name):
                 query[key] = _to_text(getattr(self, name))
         for part in (self.dimensions, self.chip):
             if part is not None:

@@ -16,7 +16,7 @@ from perfmodel import ACCELERATORS, ENGINES, MODELS, Scenario, estimate, from_qu
 from perfmodel.codec import DTYPE_ALIASES, ROW_FIELDS
 from perfmodel.dimensions import FFNS, MIXERS, Dimensions
 from perfmodel.hardware import Chip
-from perfmodel.scenario import CHOICES, CUSTOM, MAX_KEYS, MAX_VALUE_CHARS, VERSION, field_keys, link_keys
+from perfmodel.scenario import CHOICES, CUSTOM, MAX_KEYS, MAX_VALUE_CHARS, OPTIONAL, VERSION, field_keys, link_keys
 
 GOLDEN = Path(__file__).with_name("golden_links.txt")
 KEYS = [key.key for record in (Scenario, Dimensions, Chip) for key in field_keys(record).values()]
@@ -151,9 +151,9 @@ def test_link_and_row_agree() -> None:
 @given(scenarios())
 @settings(max_examples=50)
 def test_defaults_are_written(scenario: Scenario) -> None:
-    """DESIGN 5: every plain input stands in the link, defaults too, with the version; an unnamed model has no name."""
+    """DESIGN 5: every plain input stands in the link, defaults too, with the version; empty texts stay out."""
     query = scenario.to_query()
-    written = {"v", *(key for name, key in link_keys().items() if name != "name" or scenario.name)}
+    written = {"v", *(key for name, key in link_keys().items() if name not in OPTIONAL or getattr(scenario, name))}
     assert written <= set(query)
     assert query["v"] == str(VERSION)
     if scenario.dimensions:

@@ -250,7 +250,7 @@ def test_kernel_rows() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"kernel": "reduce"}, "kernel='reduce' is not known; allowed are gemm, attention, all_reduce"),
+        ({"kernel": "reduce"}, "kernel='reduce' is not known; allowed are gemm, copy, attention, all_reduce"),
         ({"gpu": "nope"}, "gpu='nope' is not known"),
         ({"gpu": {"bandwidth": 1000}}, "gpu: memory"),
         ({"n_gpu": 2.5}, "n_gpu=2.5 is not allowed: a whole number"),

@@ -8,9 +8,10 @@ from functools import lru_cache, partial
 import streamlit as st
 
 from pages.parts.details import chip_fields, model_fields, other_fields
-from pages.parts.state import edited, hold, session, touch
+from pages.parts.state import choose, edited, hold, session, touch
 from pages.parts.widgets import help_text, label, number, pick, words
 from perfmodel import ACCELERATORS, ENGINES, MODELS, Scenario
+from perfmodel.calibration import words as words_of
 from perfmodel.scenario import CUSTOM
 from perfmodel.speculative import DRAFTS
 
@@ -87,6 +88,9 @@ def _presets(scenario: Scenario) -> None:
     )
     pick("gpu", "Accelerator", _chips(), scenario.gpu, _chip_name, help_text(Scenario, "gpu"))
     pick("engine", "Engine", tuple(ENGINES), scenario.engine, lambda key: ENGINES[key].name, _engine_help())
+    if scenario.cal:
+        st.caption(f"Calibrated to your machine: {words_of(scenario.cal)}.")
+        st.button("Back to the profile", key="back.cal", on_click=choose, args=("cal", ""), width="stretch")
     for name, column in zip(_TYPES, st.columns(2, gap="small"), strict=True):
         with column:
             words(name, getattr(scenario, name))

@@ -31,6 +31,7 @@ _LABELS = {
     "draft": "Speculative decoding",
     "spec": "Drafted",
     "accept": "Acceptance",
+    "cal": "Your machine's constants",
 }
 
 

@@ -17,6 +17,8 @@ from perfmodel.figures.theme import (
     Mark,
     layout,
 )
+from perfmodel.fitting import Fitted, Roofs
+from perfmodel.formulas.roofline import attainable_flops
 from perfmodel.score import CLOSE, NEAR, score
 from perfmodel.units import show
 from perfmodel.validation import SORTS, Check, error_words, percent
@@ -161,5 +163,58 @@ def fitted(measured: Sequence[float], before: Sequence[float], after: Sequence[f
     return {"data": [*corridors(ends), *series], "layout": axes(ends, "s")}
 
 
+def roofline(roofs: Roofs) -> Figure:
+    """Draw the roofline of the data sheet (dashed) and the one that the machine reached."""
+    ridge = roofs.peak / roofs.bandwidth
+    x = [ridge / 100.0, ridge, ridge * roofs.reached_peak / roofs.peak * roofs.bandwidth / roofs.reached_bandwidth]
+    x = sorted([*x, max(x) * 20.0])
+    lines = (
+        ("data sheet", NEUTRAL, "dash", roofs.peak, roofs.bandwidth),
+        ("your machine", REGIME_COLOURS["memory"], "solid", roofs.reached_peak, roofs.reached_bandwidth),
+    )
+    data: list[dict[str, Any]] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": x,
+            "y": [float(attainable_flops(value, peak, bandwidth)) for value in x],
+            "line": {"color": colour, "dash": dash, "width": 2.5},
+            "hovertemplate": f"{name}<br>%{{x:.3s}} FLOP/B<br>%{{y:.3s}}FLOP/s<extra></extra>",
+            "showlegend": False,
+        }
+        for name, colour, dash, peak, bandwidth in lines
+    ]
+    heights = [value for line in data for value in line["y"]]
+    return {
+        "data": data,
+        "layout": layout(
+            height=340,
+            margin=MARGIN | {"l": 96, "b": 52},
+            xaxis=scale(x[0], x[-1], "FLOP/B", "Arithmetic intensity"),
+            yaxis=scale(min(heights) / 1.3, max(heights) * ROOM, "FLOP/s", "Attainable rate"),
+        ),
+    }
+
+
+def describe_roofline(roofs: Roofs) -> str:
+    """Return in one sentence what the machine reaches of its data sheet."""
+    return (
+        f"{roofs.chip}, {roofs.dtype}: {show(roofs.reached_bandwidth, 'B/s')} of {show(roofs.bandwidth, 'B/s')} "
+        f"({percent(roofs.reached_bandwidth / roofs.bandwidth)}) and {show(roofs.reached_peak, 'FLOP/s')} of "
+        f"{show(roofs.peak, 'FLOP/s')} ({percent(roofs.reached_peak / roofs.peak)}) are reached."
+    )
+
+
+def describe_fitted(found: Fitted) -> str:
+    """Return in one sentence how near the fit is."""
+    after = found.scores[1]
+    return (
+        f"{after.rows} measured times against the model, before the fit (hollow) and after it (filled); the bands are "
+        f"15 % and 30 %, and {percent(after.within_15)} of the fitted points lie within the narrow one."
+    )
+
+
+#: The legend of `roofline`.
+ROOFLINE_MARKS = (Mark("╌", NEUTRAL, "data sheet"), Mark("━", REGIME_COLOURS["memory"], "your machine"))
 #: The legend of `fitted`.
 FITTED_MARKS = (Mark("○", NEUTRAL, "before the fit"), Mark("●", REGIME_COLOURS["memory"], "fitted to your machine"))

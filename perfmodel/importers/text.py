@@ -51,21 +51,30 @@ def read_object(text: str, what: str) -> dict[str, Any]:
     >>> read_object('{"hidden_size": 4096}', "config.json")
     {'hidden_size': 4096}
     """
+    value = read_json(text, what)
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} must be a JSON object {{...}}, not {_kind(value)}")
+    return value
+
+
+def read_json(text: str, what: str) -> Any:
+    """Return whatever JSON the text holds, within the limits.
+
+    >>> read_json("[1, 2]", "the list")
+    [1, 2]
+    """
     if not isinstance(text, str):
         raise ValueError(f"{what} must be text, not {type(text).__name__}")
     _check_size(text, what)
     _check_depth(text, what)
     try:
-        value = json.loads(
+        return json.loads(
             text.removeprefix("\ufeff"), parse_int=_whole, parse_constant=_constant, object_pairs_hook=_without_repeats
         )
     except json.JSONDecodeError as error:
         raise ValueError(_syntax(error, what)) from None
     except RecursionError:
         raise ValueError(f"{what} is nested too deeply; at most {MAX_DEPTH} levels are read") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{what} must be a JSON object {{...}}, not {_kind(value)}")
-    return value
 
 
 def _check_size(text: str, what: str) -> None:
