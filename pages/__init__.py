@@ -26,6 +26,9 @@ What a page may use of `page`:
   that says what is allowed.
 - `page.memo(key, default)`: a short text without a widget that travels in the link; `page.remember(key, text)`, in a
   callback, changes it or any secondary control.
+- `page.several(key, label, options, default)`: options (value -> shown) of which any number can be chosen; the link
+  divides them by dots.
+- `page.link(label, scenario, **views)`: a link to this page with another scenario.
 - `page.metric_row(rows)`: headline numbers; a row is (label, text) or (label, text, help), texts from `units.show`.
 - `page.show(figure, key, *, height=None, describe="", legend=(), on_select=False)`: a figure given as a plain dict
   {"data": [...], "layout": {...}} with a sentence below it for those who do not see it. With `on_select=True` it
@@ -243,6 +246,26 @@ class Page:
         state.set_view(self.name, key, text)
         state.touch()
 
+    def several(self, key: str, label: str, options: Mapping[str, str], default: str) -> tuple[str, ...]:
+        """Draw options of which any number can be chosen, value -> what is shown; the link divides them by dots.
+
+        What the link names and is no option any more is left out with a notice.
+        """
+        text, _ = state.view(self.name, key, str.isprintable, default)
+        asked = tuple(filter(None, text.split(".")))
+        chosen = [value for value in options if value in asked]
+        if gone := [value for value in asked if value not in options]:
+            self.notice(f"{key}: {', '.join(gone)} cannot be chosen here; left out", "info")
+        widget = f"v.{self.name}.{key}"
+        common: dict[str, Any] = {"on_change": _chosen, "args": (self.name, key, widget)}
+        common |= state.hold(widget, chosen, "default")
+        st.pills(label, tuple(options), selection_mode="multi", format_func=options.__getitem__, **common)
+        return tuple(chosen)
+
+    def link(self, label: str, scenario: Scenario, **views: str) -> None:
+        """Draw a link to this page with another scenario; secondary controls that are not given take their default."""
+        share.open_with(self.name, label, scenario.to_query() | views)
+
     def metric_row(self, rows: Iterable[Sequence[str]]) -> None:
         """Show headline numbers; a row is (label, text) or (label, text, help)."""
         with st.container(horizontal=True, gap="small"):
@@ -340,5 +363,6 @@ def _picked(page: str, key: str, widget: str) -> None:
 
 
 def _chosen(page: str, key: str, widget: str) -> None:
-    state.set_view(page, key, str(st.session_state[widget]))
+    value = st.session_state[widget]
+    state.set_view(page, key, ".".join(value) if isinstance(value, list) else str(value))
     state.touch()

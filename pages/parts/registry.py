@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The ways of `Page` to draw a secondary control, and where among the arguments the default stands.
-CONTROLS = {"choice": 3, "number": 2, "text": 2, "memo": 1}
+CONTROLS = {"choice": 3, "number": 2, "text": 2, "memo": 1, "several": 3}
 _NAME = re.compile(r"^(\d+)[_ -]*(.+)$")
 #: What pages are for: group -> the first number of its pages. The tens of a page's number say where it belongs.
 GROUPS = {"Understand": 1, "Diagnose": 10, "Scale": 20, "Decide": 30, "Learn": 40, "Reference": 50}

@@ -1,0 +1,154 @@
+"""Another chip: more arithmetic, more bandwidth, faster links, the fastest and the cheapest one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+from perfmodel.cures.cure import Change, Cure, do, no
+from perfmodel.estimate import cached_estimate
+from perfmodel.hardware import ACCELERATORS, Accelerator
+from perfmodel.precision import Precision, rates
+from perfmodel.scenario import Scenario
+from perfmodel.units import significant
+
+#: How much more of what is bought makes a chip another one, and how far the rest may differ.
+MORE, ALIKE = 1.2, 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A chip as a run in one precision sees it."""
+
+    chip: Accelerator
+    flops: float
+    bandwidth: float
+
+    def times(self, other: Offer) -> str:
+        """Return arithmetic and bandwidth as multiples of another chip's."""
+        more = significant(self.flops / other.flops), significant(self.bandwidth / other.bandwidth)
+        return f"{more[0]}× the arithmetic, {more[1]}× the bandwidth"
+
+
+@lru_cache(maxsize=32)
+def offers(precision: Precision) -> tuple[Offer, ...]:
+    """Return the chips of the catalogue that a scenario can run on: rate, bandwidth and memory are published."""
+    chips = (ACCELERATORS[key] for key in ACCELERATORS)
+    # What is only announced says so in its name.
+    sold = (chip for chip in chips if "announced" not in chip.name and chip.peak_flops)
+    known = (chip for chip in sold if chip.memory_bytes_per_s > 0 and chip.memory_bytes > 0)
+    return tuple(_offer(chip, precision) for chip in known)
+
+
+def _offer(chip: Accelerator, precision: Precision) -> Offer:
+    return Offer(chip, rates(chip, precision).flops["linear"], chip.memory_bytes_per_s)
+
+
+def _others(s: Scenario) -> tuple[Offer, list[Offer]]:
+    """Return the chip at hand and the others of its class that hold what is on each device now, its own maker's first.
+
+    The same class: the same kind of chip with the same kind of memory, on sale, with links where several are used.
+    """
+    now, need = _offer(s.resolved_gpu, s.precision), cached_estimate(s).memory.total
+    kind = now.chip.kind, _memory(now.chip)
+    found = [
+        o
+        for o in offers(s.precision)
+        if o.chip.id != s.gpu and (o.chip.kind, _memory(o.chip)) == kind and o.chip.memory_bytes >= need
+    ]
+    linked = [o for o in found if s.n == 1 or o.chip.link_bytes_per_s > 0 or not now.chip.link_bytes_per_s > 0]
+    return now, sorted(linked, key=lambda o: (o.chip.vendor != now.chip.vendor, not o.chip.usd_per_hour > 0))
+
+
+def _memory(chip: Accelerator) -> str:
+    """Return the kind of memory without its generation: HBM, GDD(R), LPD(DR)."""
+    return chip.file.memory.type[:3]
+
+
+def _alike(a: float, b: float) -> float:
+    return abs(math.log(a / b))
+
+
+def _swap(now: Offer, offer: Offer) -> Change:
+    return do(f"{offer.chip.name} for {now.chip.name}: {offer.times(now)}", gpu=offer.chip.id, chip=None)
+
+
+def more_arithmetic(s: Scenario) -> Change:
+    """Take the chip most alike in bandwidth whose matrix units are faster."""
+    now, found = _others(s)
+    near = [o for o in found if o.flops >= MORE * now.flops and _alike(o.bandwidth, now.bandwidth) <= math.log(ALIKE)]
+    if not near:
+        return no(f"no chip of its class has more arithmetic than {now.chip.name} at about its bandwidth")
+    return _swap(now, min(near, key=lambda o: _alike(o.bandwidth, now.bandwidth)))
+
+
+def more_bandwidth(s: Scenario) -> Change:
+    """Take the chip most alike in arithmetic whose memory is faster."""
+    now, found = _others(s)
+    near = [o for o in found if o.bandwidth >= MORE * now.bandwidth and _alike(o.flops, now.flops) <= math.log(ALIKE)]
+    if not near:
+        return no(f"no chip of its class has more bandwidth than {now.chip.name} at about its arithmetic")
+    return _swap(now, min(near, key=lambda o: _alike(o.flops, now.flops)))
+
+
+def faster_links(s: Scenario) -> Change:
+    """Take the chip most alike in arithmetic and bandwidth whose links are faster."""
+    if s.n == 1:
+        return no("one device has nobody to talk to")
+    now, found = _others(s)
+    link = now.chip.link_bytes_per_s if now.chip.link_bytes_per_s > 0 else 0.0
+    near = [
+        o
+        for o in found
+        if o.chip.link_bytes_per_s >= max(MORE * link, 1.0)
+        and max(_alike(o.flops, now.flops), _alike(o.bandwidth, now.bandwidth)) <= math.log(2.0)
+    ]
+    if not near:
+        return no(f"no chip like {now.chip.name} has faster links")
+    return _swap(now, min(near, key=lambda o: _alike(o.flops, now.flops) + _alike(o.bandwidth, now.bandwidth)))
+
+
+def _rough_s(s: Scenario, offer: Offer) -> float:
+    """Return the request's time by two rooflines, for choosing among chips only."""
+    report = cached_estimate(s)
+    passes = ((report.prefill, 1.0), (report.decode, s.output / float(report.setup.tokens_per_step)))
+    times = (
+        count * max(float(p.total("flops")) / offer.flops, float(p.total("moved_bytes")) / offer.bandwidth)
+        for p, count in passes
+    )
+    return sum(times)
+
+
+def _rough_usd(s: Scenario, offer: Offer) -> float:
+    return _rough_s(s, offer) * offer.chip.usd_per_hour
+
+
+def fastest(s: Scenario) -> Change:
+    """Take the chip whose roofline promises the shortest request."""
+    now, found = _others(s)
+    best = min(found, key=lambda o: _rough_s(s, o), default=None)
+    if best is None or _rough_s(s, best) >= _rough_s(s, now):
+        return no(f"no chip of its class promises more than {now.chip.name}")
+    return _swap(now, best)
+
+
+def cheapest(s: Scenario) -> Change:
+    """Take the chip whose roofline promises the cheapest request at list prices."""
+    now, found = _others(s)
+    priced = [o for o in found if o.chip.usd_per_hour > 0]
+    best = min(priced, key=lambda o: _rough_usd(s, o), default=None)
+    if best is None:
+        return no("no other chip of its class with room for it has a published price")
+    if now.chip.usd_per_hour > 0 and _rough_usd(s, best) >= _rough_usd(s, now):
+        return no(f"no chip of its class promises cheaper tokens than {now.chip.name}")
+    return _swap(now, best)
+
+
+CURES = (
+    Cure("flops", "A chip with more arithmetic", "compute", "none; another machine to rent or buy", more_arithmetic),
+    Cure("bw", "A chip with more bandwidth", "memory", "none; another machine to rent or buy", more_bandwidth),
+    Cure("links", "A chip with faster links", "network", "none; another machine to rent or buy", faster_links),
+    Cure("fastest", "The fastest chip of its class", "memory", "none; usually the dearest machine", fastest),
+    Cure("cheapest", "The cheapest chip of its class", "memory", "none; times may get longer", cheapest),
+)
