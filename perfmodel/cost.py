@@ -127,11 +127,16 @@ class Bill:
 
 def busy_share(report: Report) -> float:
     """Return the share of the time in which arithmetic units or memory of a device work."""
-    first, later = report.prefill_s, report.mean_step_s * (report.scenario.output - 1)
+    first, later = report.prefill_s, _decoding_s(report)
     waits = [
         sum(float(step.shares[REGIMES.index(name)]) for name in WAITING) for step in (report.prefill, report.decode)
     ]
     return 1.0 - (waits[0] * first + waits[1] * later) / (first + later)
+
+
+def _decoding_s(report: Report) -> float:
+    # A round of speculative decoding gives several tokens.
+    return float(report.mean_step_s / report.setup.tokens_per_step) * (report.scenario.output - 1)
 
 
 def bill(report: Report, tariff: Tariff) -> Bill:
@@ -139,7 +144,7 @@ def bill(report: Report, tariff: Tariff) -> Bill:
     s, chip = report.scenario, report.setup.chip
     hourly = tariff.usd_per_hour(chip)
     cost = float(request_cost(report.chip_seconds, hourly))
-    later = report.mean_step_s * (s.output - 1)
+    later = _decoding_s(report)
     share = report.prefill_s / (report.prefill_s + later)
     power = float(drawn_power(chip.tdp_w, tariff.idle, busy_share(report)))
     energy = float(energy_use(power, report.chip_seconds, tariff.overhead))
