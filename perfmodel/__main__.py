@@ -1,4 +1,4 @@
-"""The command line: `python -m perfmodel estimate|batch|kernels|train|import|models|gpus|engines`."""
+"""The command line: `python -m perfmodel estimate|batch|kernels|train|import|calibrate|models|gpus|engines`."""
 
 from __future__ import annotations
 
@@ -68,6 +68,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     config.add_argument("file", help="path of the file, or - for standard input")
     config.set_defaults(run=_import)
+    own = commands.add_parser("calibrate", help="measure this machine; write a file that the page Your machine reads")
+    own.add_argument("-o", "--output", metavar="FILE", help="the file to write; without it the rows are printed")
+    own.add_argument(
+        "--seconds", type=float, default=60.0, metavar="X", help="about how long to measure [s]; default 60"
+    )
+    own.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: CUDA where PyTorch sees one"
+    )
+    own.set_defaults(run=_calibrate)
     for name, catalog in (("models", MODELS), ("gpus", ACCELERATORS), ("engines", ENGINES)):
         listing = commands.add_parser(name, help=f"list the known {name}")
         listing.set_defaults(run=_list, catalog=catalog)
@@ -175,6 +184,12 @@ def _import(options: argparse.Namespace) -> int:
     query = Scenario(model=CUSTOM, dimensions=imported.dimensions).to_query()
     print(f"\nlink: ?{urlencode(query)}")
     return 0
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from perfmodel.measure import calibrate
+
+    return calibrate(options.seconds, options.device, options.output)
 
 
 def _list(options: argparse.Namespace) -> int:

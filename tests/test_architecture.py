@@ -31,7 +31,7 @@ LAYERS = (
     "catalogue_tables chip_compare chip_tables model_tables model_compare",
     "diagnosis",
     "advice cost docstrings explain breakdown batching kernels training_curves layouts layout_curves text validation",
-    "serving search fitting difference operator_graph cures",
+    "serving search fitting measure difference operator_graph cures",
     "figures glossary",
     "lessons",
     "__init__ __main__ batch",

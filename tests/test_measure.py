@@ -1,0 +1,94 @@
+"""The calibrator: what it measures on this machine is a file that the page reads and the fit takes."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from perfmodel import MODELS, Scenario
+from perfmodel.__main__ import main
+from perfmodel.calibration import parse
+from perfmodel.fitting import fit
+from perfmodel.measure import cpu, measure
+from perfmodel.measure.decoder import SIZES
+from perfmodel.measure.timing import Sample, csv_text, median_time, provenance, table_text
+from perfmodel.measurements import read_measurements
+
+
+def test_cpu_measurement_feeds_the_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two seconds on this CPU give a file with its provenance, read without a problem, that a fit takes as it is."""
+    path = tmp_path / "mine.csv"
+    assert main(["calibrate", "--device", "cpu", "--seconds", "2", "-o", str(path)]) == 0
+    assert "Of the best" in capsys.readouterr().out
+    text = path.read_text(encoding="utf-8")
+    assert "# device: CPU" in text
+    found = read_measurements(text, Scenario(gpu="xeon-spr-48c"))
+    assert found.problems == ()
+    assert {"launch", "copy"} <= {row.what for row in found.rows}
+    result = fit(found)
+    assert all(value > 0 for _, value in parse(result.cal))
+    assert result.scores[1].median <= result.scores[0].median + 1e-9
+
+
+def test_file_and_table_say_the_same() -> None:
+    """The written file holds every sample; the table adds rates as shares of the best."""
+    samples = [
+        Sample("gemm", 1e-3, {"m": 8, "n": 64, "k": 64}, 2e9, 1e6),
+        Sample("gemm", 2e-3, {"m": 1, "n": 64, "k": 64}, 2e9, 1e6),
+        Sample("launch", 1e-6),
+    ]
+    found = read_measurements(csv_text(samples, {"device": "none"}), Scenario())
+    np.testing.assert_allclose([row.seconds for row in found.rows], [1e-3, 2e-3, 1e-6], rtol=1e-5)
+    assert "2 TFLOP/s" in table_text(samples)
+    assert "50%" in table_text(samples)
+
+
+def test_a_slow_call_is_repeated_less() -> None:
+    """The median of a call is positive and a budget ends its repetitions."""
+    count = []
+    assert median_time(lambda: count.append(sum(range(1000))), 0.01) > 0
+    assert len(count) >= 5
+
+
+def test_provenance_names_no_host() -> None:
+    """Date, processor, cores and versions; neither host nor user."""
+    about = provenance(cpu.about())
+    assert set(about) == {"date", "device", "cores", "library", "system", "versions"}
+    import getpass
+    import socket
+
+    said = " ".join(about.values())
+    assert socket.gethostname() not in said
+    assert f" {getpass.getuser()} " not in said
+
+
+def test_tasks_of_the_cpu_are_rows_of_ours() -> None:
+    """Every task of the CPU is a row that the reader knows."""
+    samples = [Sample(task.what, 1.0, task.fields) for task in cpu.tasks()]
+    found = read_measurements(csv_text(samples, {}), Scenario())
+    assert found.problems == ()
+    assert len(found.rows) == len(samples)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="PyTorch is there")
+def test_without_pytorch_the_command_names_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """A CUDA measurement without PyTorch is one sentence that says what is missing."""
+    with pytest.raises(ValueError, match="PyTorch"):
+        measure(1.0, "cuda")
+    assert main(["calibrate", "--device", "cuda"]) == 2
+    assert "pip install torch" in capsys.readouterr().err
+
+
+def test_seconds_are_bounded(capsys: pytest.CaptureFixture[str]) -> None:
+    """A time that is none is named with what is allowed."""
+    assert main(["calibrate", "--seconds", "0"]) == 2
+    assert "from 0.5 to 3600" in capsys.readouterr().err
+
+
+def test_decoder_models_are_in_the_catalogue() -> None:
+    """The small decoders are models that a row can ask for, gated and without experts, as the code computes them."""
+    for id in SIZES:
+        d = MODELS[id].dimensions
+        assert d.gated
+        assert not d.experts
