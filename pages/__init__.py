@@ -125,7 +125,7 @@ def summary(scenario: Scenario) -> str:
     prefix = f"{count(s.prefix)} cached + " if s.prefix else ""
     layout = [
         f"{key} {value}"
-        for key, value in (("tensor", s.tp), ("pipeline", s.pp), ("data", s.dp), ("expert", s.ep))
+        for key, value in (("tensor", s.tp), ("pipeline", s.pp), ("data", s.dp), ("context", s.cp), ("expert", s.ep))
         if value > 1
     ]
     parts = [

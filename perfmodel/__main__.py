@@ -108,12 +108,11 @@ def _query(link: str) -> dict[str, Any]:
 
 
 def _value(row: str, text: str) -> Any:
-    """Return a number where the field is one, else the text itself (and let the scenario complain)."""
+    """Return a number or a switch where the field is one, else the text itself (and let the scenario complain)."""
     kind = Scenario.model_fields[ROW_FIELDS[row]].annotation
-    if kind not in (int, float):
-        return text
+    read = {int: int, bool: int, float: float}.get(kind) if isinstance(kind, type) else None
     try:
-        return kind(text) if len(text) < 20 else text
+        return read(text) if read and len(text) < 20 else text
     except ValueError:
         return text
 

@@ -77,13 +77,29 @@ class Attention:
         """Bytes of fixed-size state per sequence: none, everything grows with the context."""
         return 0.0
 
+    def copied(self, tp: int) -> float:
+        """Parameters one of `tp` devices holds beyond its share: its copy of a KV head that several use."""
+        kv = 0 if self.reuses_kv else 2 * self.kv_heads * self.head_dim
+        return kv * (self.hidden + self.qkv_bias) * (1.0 / min(tp, max(1, self.kv_heads)) - 1.0 / tp)
+
+    def ring_values(self, tp: int) -> tuple[float, float, float]:
+        """Values per token of queries, outputs and cache that one of `tp` devices exchanges in context parallelism."""
+        query = self.heads * self.head_dim / tp
+        return query, query, 2.0 * shared_heads(self.kv_heads, tp) * self.head_dim
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """Columns of the input projections and rows of the output projection."""
+        query = self.heads * (2 if self.output_gate else 1) + (0 if self.reuses_kv else 2 * self.kv_heads)
+        return query * self.head_dim, self.heads * self.head_dim
+
     def ops(self, run: Pass) -> list[Op]:
         """List the operators of one layer on one device."""
         heads, kv_heads = split_heads(self.heads, run.tp), shared_heads(self.kv_heads, run.tp)
         return [
             *self._projections(run, heads, kv_heads),
             self._position(run, heads, kv_heads),
-            self._attend(run, heads, kv_heads),
+            self._attend(run, split_heads(self.heads, run.head_split), shared_heads(self.kv_heads, run.head_split)),
             run.matmul("out_proj", Group.PROJECTIONS, heads * self.head_dim, self.hidden),
         ]
 
@@ -96,7 +112,8 @@ class Attention:
         return [run.matmul(name, Group.PROJECTIONS, self.hidden, width) for name, width in widths]
 
     def _position(self, run: Pass, heads: float, kv_heads: float) -> Op:
-        written = 0.0 if self.reuses_kv else 2 * kv_heads * self.head_dim * run.precision.kv_bytes
+        kept = kv_heads if run.head_split == run.tp else self.kv_heads / run.tp
+        written = 0.0 if self.reuses_kv else 2 * kept * self.head_dim * run.precision.kv_bytes
         turned = (heads + kv_heads) * self.head_dim
         fused = run.kernels.fused_elementwise
         # Unfused rotate-half reads and writes Q and K about three times over.
@@ -117,7 +134,7 @@ class Attention:
 
     def pairs(self, run: Pass) -> Real:
         """Query-key pairs of one head over the whole batch."""
-        work = run.work
+        work = run.seen
         if self.window:
             return work.batch * windowed_pairs(work.new, work.past, float(self.window))
         return work.batch * causal_pairs(work.new, work.past)
@@ -130,8 +147,10 @@ class Attention:
         return np.minimum(work.context, work.new + float(self.window) - 1.0)
 
     def _attend(self, run: Pass, heads: float, kv_heads: float) -> Op:
-        work, precision = run.work, run.precision
+        work, precision = run.seen, run.precision
         context = self.read_context(run)
+        # A window reaches into few shards of a split sequence, global attention into all.
+        passes = 1 if self.window else run.kv_passes
         moved = 2.0 * work.tokens * heads * self.head_dim * precision.activation_bytes
         if not run.kernels.flash:
             moved = moved + unfused_attention_bytes(work.tokens, context, heads, precision.activation_bytes)
@@ -146,7 +165,7 @@ class Attention:
             "wide",
             flops=attention_flops(self.pairs(run), heads, self.head_dim),
             activation_bytes=moved,
-            kv_bytes=work.batch * context * 2.0 * kv_heads * self.head_dim * precision.kv_bytes,
+            kv_bytes=work.batch * context * 2.0 * kv_heads * self.head_dim * precision.kv_bytes * passes,
             launches=1 if run.kernels.flash else EAGER_ATTENTION_LAUNCHES,
             shape=(work.tokens, context, heads, kv_heads, self.head_dim, work.new),
             blocks=self._blocks(run, heads, context),
@@ -157,7 +176,7 @@ class Attention:
         few = decodes(run)
         if run.kernels.split_kv or not run.kernels.flash or not few.any():
             return ()
-        return run.work.batch * heads, few * context * 2.0 * self.head_dim * run.precision.kv_bytes
+        return run.seen.batch * heads, few * context * 2.0 * self.head_dim * run.precision.kv_bytes
 
 
 @dataclass(frozen=True)
@@ -209,6 +228,23 @@ class LatentAttention:
         """Bytes of fixed-size state per sequence: none."""
         return 0.0
 
+    def copied(self, tp: int) -> float:
+        """Parameters one of `tp` devices holds beyond its share: compressions and indexer serve all heads."""
+        down = self.hidden * self.q_lora + self.q_lora if self.q_lora else 0
+        latent = self.hidden * (self.kv_lora + self.rope_dim) + self.kv_lora
+        return (down + latent + self.indexer_parameters) * (1.0 - 1.0 / tp)
+
+    def ring_values(self, tp: int) -> tuple[float, float, float]:
+        """Values per token of queries, outputs and cache that one of `tp` devices exchanges in context parallelism."""
+        latent = self.kv_lora + self.rope_dim
+        return self.heads * latent / tp, self.heads * self.kv_lora / tp, float(latent)
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """Columns of the input projections and rows of the output projection."""
+        query = self.q_lora or self.heads * (self.nope_dim + self.rope_dim)
+        return query + self.kv_lora + self.rope_dim, self.heads * self.v_dim
+
     def ops(self, run: Pass) -> list[Op]:
         """List the operators of one layer on one device; the latent is replicated under tensor parallelism."""
         heads = split_heads(self.heads, run.tp)
@@ -249,7 +285,7 @@ class LatentAttention:
         )
 
     def _indexer(self, run: Pass) -> list[Op]:
-        work = run.work
+        work = run.seen
         score_flops = 2.0 * self.index_heads * self.index_dim * work.batch * causal_pairs(work.new, work.past)
         # The indexer keeps its own FP8 key of index_dim values per token.
         return [
@@ -268,7 +304,7 @@ class LatentAttention:
 
     def _sparse(self, run: Pass) -> tuple[Real, Real]:
         # Pairs per head and tokens read per sequence, after the indexer's choice.
-        work = run.work
+        work = run.seen
         if not self.index_top_k:
             return work.batch * causal_pairs(work.new, work.past), work.context
         kept = float(self.index_top_k)
@@ -276,8 +312,9 @@ class LatentAttention:
         return work.batch * windowed_pairs(work.new, work.past, kept), read
 
     def _absorbed(self, run: Pass, heads: float) -> list[Op]:
-        work, precision = run.work, run.precision
+        work, precision = run.seen, run.precision
         pairs, read = self._sparse(run)
+        own, heads = heads, self.heads / run.head_split
         latent = self.kv_lora + self.rope_dim
         moved = work.tokens * heads * (latent + self.kv_lora) * precision.activation_bytes
         if not run.kernels.flash:
@@ -289,14 +326,14 @@ class LatentAttention:
             "wide",
             flops=2.0 * pairs * heads * (latent + self.kv_lora),
             activation_bytes=moved,
-            kv_bytes=work.batch * read * latent * precision.kv_bytes,
+            kv_bytes=work.batch * read * latent * precision.kv_bytes * run.kv_passes,
             launches=1 if run.kernels.flash else EAGER_ATTENTION_LAUNCHES,
             shape=(work.tokens, read, heads, 1.0, float(latent), work.new),
         )
         return [
-            self._per_head(run, "absorb_query", heads, self.nope_dim, self.kv_lora),
+            self._per_head(run, "absorb_query", own, self.nope_dim, self.kv_lora),
             attend,
-            self._per_head(run, "expand_value", heads, self.kv_lora, self.v_dim),
+            self._per_head(run, "expand_value", own, self.kv_lora, self.v_dim),
         ]
 
     def _per_head(self, run: Pass, name: str, heads: float, k: int, n: int) -> Op:
@@ -306,13 +343,15 @@ class LatentAttention:
         return Op(name, op.group, op.kind, op.unit, 1.0, op.flops, op.weight_bytes, moved, launches=1, shape=op.shape)
 
     def _expanded(self, run: Pass, heads: float) -> list[Op]:
-        work, precision = run.work, run.precision
+        work, precision = run.seen, run.precision
         pairs, read = self._sparse(run)
-        rows = work.batch * work.context
+        heads = self.heads / run.head_split
+        # Ring attention hands the latents on: every device expands all of them.
+        rows = work.batch * work.context * run.kv_passes
         head = self.nope_dim + self.rope_dim
         expand = run.matmul("kv_up", Group.PROJECTIONS, self.kv_lora, heads * (self.nope_dim + self.v_dim), rows=rows)
         moved = work.tokens * heads * (head + self.v_dim) * precision.activation_bytes
-        keys = work.batch * read * heads * (head + self.v_dim) * precision.activation_bytes
+        keys = work.batch * read * heads * (head + self.v_dim) * precision.activation_bytes * run.kv_passes
         if not run.kernels.flash:
             moved = moved + unfused_attention_bytes(work.tokens, read, heads, precision.activation_bytes)
         attend = Op(
@@ -322,7 +361,7 @@ class LatentAttention:
             "wide",
             flops=2.0 * pairs * heads * (head + self.v_dim),
             activation_bytes=moved + keys,
-            kv_bytes=work.batch * work.past * (self.kv_lora + self.rope_dim) * precision.kv_bytes,
+            kv_bytes=work.batch * work.past * (self.kv_lora + self.rope_dim) * precision.kv_bytes * run.kv_passes,
             launches=1 if run.kernels.flash else EAGER_ATTENTION_LAUNCHES,
             shape=(work.tokens, read, heads, heads, float(head), work.new),
         )

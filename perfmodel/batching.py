@@ -64,7 +64,8 @@ def batch_curve(scenario: Scenario, label: str = "") -> BatchCurve:
     """
     # The curve of every batch is the same but for how far it reaches: one entry of the cache serves them all.
     reach = 2.0 ** np.ceil(np.log2(max(2 * scenario.batch, LEAST_RANGE)))
-    return _curve(scenario.change(batch=scenario.dp), label, float(reach))
+    least = scenario.dp * scenario.mb * (scenario.tp if scenario.adp else 1)
+    return _curve(scenario.change(batch=least), label, float(reach))
 
 
 @lru_cache(maxsize=64)
@@ -74,13 +75,13 @@ def _curve(scenario: Scenario, label: str, reach: float) -> BatchCurve:
     full = float(scenario.prefix + scenario.input + scenario.output)
     memory = Memory(resolved, float(scenario.batch), float(scenario.input), full)
     most = max(reach, float(np.clip(2 * memory.largest_batch, LEAST_RANGE, MOST_RANGE)))
-    batch = np.unique(np.round(np.geomspace(scenario.dp, most, POINTS)))
+    batch = np.unique(np.round(np.geomspace(scenario.batch, most, POINTS)))
     step = resolved.run(decode(batch, context))
     return BatchCurve(
         label=label,
         batch=batch,
         step_s=np.asarray(step.time_s),
-        tokens_per_s=batch * resolved.tokens_per_step / step.time_s,
+        tokens_per_s=batch * resolved.tokens_per_step / resolved.between_steps_s(step.time_s),
         needs_s=_needs(resolved, step),
         critical=float(linear_critical_batch(resolved)),
         kv_takeover=kv_takeover_batch(resolved, context),

@@ -26,6 +26,11 @@ class Block:
     norms: int
 
     @property
+    def routed(self) -> bool:
+        """Whether the feed-forward block is a mixture of experts."""
+        return isinstance(self.ffn, MoE)
+
+    @property
     def label(self) -> str:
         """What tells this kind of layer from the others of the model."""
         names = [type(part).__name__ for part in (self.mixer, self.ffn) if part]

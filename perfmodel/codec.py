@@ -48,7 +48,16 @@ ROW_FIELDS = {
     "draft_tokens": "spec",
     "acceptance": "accept",
     "cal": "cal",
+    "cp": "cp",
+    "mb": "mb",
+    "sp": "sp",
+    "adp": "adp",
+    "spread": "spread",
+    "kv_split": "kv_split",
+    "overlap": "overlap",
 }
+#: Fields whose values are names, upper case or lower.
+_NAMES = frozenset(("weights", "math", "kv", "engine", "draft", "cal", "spread", "kv_split"))
 _ALL_KEYS = ("v", *(key.key for record in (Scenario, Dimensions, Chip) for key in field_keys(record).values()))
 #: Other spellings of data types -> ours.
 DTYPE_ALIASES = {
@@ -167,17 +176,18 @@ def _culprit(record: type[BaseModel], base: dict[str, Any], given: dict[str, Any
 
 
 def _fill_layout(data: dict[str, Any]) -> None:
-    """Complete the one that is missing of n, tp and dp: n = tp x pp x dp."""
+    """Complete the one that is missing of n, tp and dp: n = tp x pp x dp x cp."""
     try:
-        sizes = {name: int(data[name]) for name in ("n", "tp", "pp", "dp") if name in data}
+        sizes = {name: int(data[name]) for name in ("n", "tp", "pp", "dp", "cp") if name in data}
     except (ValueError, TypeError, OverflowError):
         return
-    rest = sizes.get("pp", 1) * sizes.get("dp", 1)
+    beside = sizes.get("pp", 1) * sizes.get("cp", 1)
+    rest = beside * sizes.get("dp", 1)
     if "n" not in sizes:
         data["n"] = sizes.get("tp", 1) * rest
     elif "tp" not in sizes and rest > 0 and sizes["n"] % rest == 0:
         data["tp"] = sizes["n"] // rest
-    elif "tp" in sizes and "dp" not in sizes and (group := sizes["tp"] * rest) > 0 and sizes["n"] % group == 0:
+    elif "tp" in sizes and "dp" not in sizes and (group := sizes["tp"] * beside) > 0 and sizes["n"] % group == 0:
         data["dp"] = sizes["n"] // group
 
 
@@ -224,7 +234,7 @@ def from_row(row: Any) -> Scenario:
     for name, value in data.items():
         if name in ("model", "gpu"):
             continue
-        if name in ("weights", "math", "kv", "engine", "draft", "cal"):
+        if name in _NAMES:
             if not isinstance(value, str):
                 raise ValueError(f"{_row_name(name)}={value!r:.80} is not allowed: a name is needed")
             data[name] = DTYPE_ALIASES.get(value.lower(), value.lower())

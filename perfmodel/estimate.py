@@ -7,6 +7,7 @@ from functools import lru_cache
 from perfmodel.calibration import calibrated, words
 from perfmodel.engine import Engine
 from perfmodel.formulas.combine import decode_context, simpson_mean
+from perfmodel.formulas.layouts import pipeline_bubble
 from perfmodel.memory import Memory
 from perfmodel.report import Note, Report
 from perfmodel.scenario import Scenario
@@ -32,6 +33,13 @@ def setup(scenario: Scenario, engine: Engine | None = None) -> Setup:
         scenario.attention,
         scenario.skew,
         speculation(scenario.draft, scenario.spec, scenario.accept, scenario.resolved_model, scenario.tp, scenario.ep),
+        scenario.cp,
+        scenario.sp,
+        scenario.adp,
+        scenario.spread,
+        scenario.kv_split,
+        scenario.overlap,
+        scenario.mb,
     )
 
 
@@ -101,7 +109,7 @@ def _layout(scenario: Scenario, resolved: Setup) -> list[Note]:
         )
         notes.append(Note("warning", "tp", f"{text}; vLLM and TensorRT-LLM refuse this, DeepSpeed shards unevenly"))
     if scenario.tp > max(1, d.kv_heads) and d.kv_heads:
-        notes.append(Note("info", "tp", f"tp={scenario.tp} exceeds kv_heads={d.kv_heads}: KV heads are replicated"))
+        notes.append(Note("info", "tp", _copies(scenario)))
     if scenario.tp > resolved.chip.island > 1:
         notes.append(
             Note(
@@ -111,10 +119,31 @@ def _layout(scenario: Scenario, resolved: Setup) -> list[Note]:
             )
         )
     if scenario.pp > 1:
-        notes.append(
-            Note("info", "pp", "Pipeline stages split memory, not the latency of a token; one batch in flight")
-        )
+        notes.append(Note("info", "pp", _stages(scenario)))
+    if scenario.cp > 1:
+        text = "context parallel: prefill hands keys and values round, decode the queries; every device has all weights"
+        notes.append(Note("info", "cp", text))
+    if scenario.overlap > 0 and scenario.n > 1:
+        text = f"{scenario.overlap:.0%} of the links' time, or of the computing where that is shorter, costs nothing"
+        notes.append(Note("info", "overlap", f"overlap={scenario.overlap:g} is your assumption: {text}"))
     return notes
+
+
+def _copies(scenario: Scenario) -> str:
+    d = scenario.resolved_model.dimensions
+    text = f"tp={scenario.tp} exceeds kv_heads={d.kv_heads}"
+    if scenario.adp:
+        return f"{text}: attention is split by sequences instead, each device has all heads"
+    if scenario.kv_split == "batch":
+        return f"{text}: the cache is split by sequences instead, the weights of K and V are replicated"
+    return f"{text}: KV heads are replicated, in the cache and in the weights of K and V"
+
+
+def _stages(scenario: Scenario) -> str:
+    idle = pipeline_bubble(float(scenario.pp), float(scenario.mb))
+    flight = "one batch in flight" if scenario.mb == 1 else f"{scenario.mb} micro-batches in flight"
+    text = f"Pipeline stages split memory, not the latency of a token; {flight}: stages idle {idle:.0%} of a prefill"
+    return f"{text} and {max(0.0, 1.0 - scenario.mb / scenario.pp):.0%} of decode"
 
 
 def _types(resolved: Setup) -> list[Note]:

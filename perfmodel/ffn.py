@@ -38,6 +38,15 @@ class DenseFFN:
         """Parameters one token passes through: all of them."""
         return self.parameters
 
+    def copied(self, tp: int) -> float:  # noqa: ARG002
+        """Parameters one of `tp` devices holds beyond its share: none, the inner width splits."""
+        return 0.0
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """Columns of the matrices that lead in, and rows of the one that leads out."""
+        return (2 if self.gated else 1) * self.width, self.width
+
     def ops(self, run: Pass) -> list[Op]:
         """List the operators of one layer on one device."""
         return dense_ops(run, self.hidden, self.width / run.tp, self.gated)
@@ -84,18 +93,30 @@ class MoE:
     @cached_property
     def parameters(self) -> int:
         """Router, all experts, shared experts of one layer."""
-        return self._common + self.experts * self.expert_parameters
+        return self.common + self.experts * self.expert_parameters
 
     @property
     def active_parameters(self) -> int:
         """Parameters one token passes through: router, top_k experts, shared experts."""
-        return self._common + self.top_k * self.expert_parameters
+        return self.common + self.top_k * self.expert_parameters
 
     @property
-    def _common(self) -> int:
+    def common(self) -> int:
+        """Weights that serve every token: router, shared experts and their gate."""
         router = self.hidden * self.experts + self.experts * self.router_bias
         shared = ffn_parameters(self.hidden, self.shared, self.gated, False) if self.shared else 0
         return router + shared + self.hidden * self.shared_gate
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """Columns of the matrices that lead in, and rows of the one that leads out, of all experts."""
+        width = self.experts * self.width + self.shared
+        return (2 if self.gated else 1) * width, width
+
+    def copied(self, tp: int) -> float:
+        """Parameters one of `tp` devices holds beyond its share: the router, which every device runs on its tokens."""
+        router = self.hidden * self.experts + self.experts * self.router_bias + self.hidden * self.shared_gate
+        return router * (1.0 - 1.0 / tp)
 
     def ops(self, run: Pass) -> list[Op]:
         """List the operators of one layer on one device."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from perfmodel.estimate import setup
+from perfmodel.formulas.sharing import pipeline_fill_time
 from perfmodel.memory import device_bytes
 from perfmodel.scenario import Scenario
 from perfmodel.setup import Setup
@@ -55,7 +56,8 @@ def _shape(part: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
 def _chunk(setup: Setup, batch: Any, input: Any, output: Any, prefix: Any) -> dict[str, Any]:
     first = setup.run(prefill(batch, input, prefix))
     step = setup.run(decode(batch, prefix + input + output / 2.0))
-    end_to_end = first.time_s + (output - 1.0) * step.time_s / setup.tokens_per_step
+    filled = pipeline_fill_time(first.time_s, float(setup.pp), float(setup.micro_batches))
+    end_to_end = filled + (output - 1.0) * setup.between_steps_s(step.time_s) / setup.tokens_per_step
     return {
         "prefill_s": first.time_s,
         "decode_step_s": step.time_s,

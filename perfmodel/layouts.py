@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
+from perfmodel.dimensions import Dimensions
 from perfmodel.estimate import setup
 from perfmodel.formulas.collectives import bus_bandwidth
 from perfmodel.formulas.combine import decode_context, output_rate, price_per_million, request_time, simpson_mean
-from perfmodel.formulas.layouts import speedup
+from perfmodel.formulas.layouts import devices_for_2d, speedup, tokens_for_gathered
 from perfmodel.formulas.roofline import chip_seconds, request_cost
 from perfmodel.memory import Memory
 from perfmodel.ops import Op
+from perfmodel.report import request_parts
 from perfmodel.scenario import Scenario
 from perfmodel.setup import Setup
 from perfmodel.step import REGIMES, Step
 from perfmodel.units import show, significant
 from perfmodel.workload import decode, prefill
 
-Goal = Literal["latency", "throughput", "cost"]
+Goal = Literal["latency", "first", "throughput", "cost"]
 GOALS: tuple[Goal, ...] = get_args(Goal)
 
 #: Device counts tried beside the scenario's own.
@@ -37,7 +39,14 @@ MOST_NETWORK = 0.5
 NETWORK = REGIMES.index("network")
 NAN = float("nan")
 #: The ways of parallelism, outermost word first.
-WORDS = {"tp": "tensor", "pp": "pipeline", "dp": "data", "ep": "expert"}
+WORDS = {"tp": "tensor", "pp": "pipeline", "dp": "data", "cp": "context"}
+#: What a layout shares out, and how: the fields of a scenario that make it, with what they are on one device.
+FIELDS: dict[str, Any] = {
+    "tp": 1, "pp": 1, "dp": 1, "cp": 1, "ep": 1, "mb": 1,
+    "sp": False, "adp": False, "spread": "1d", "kv_split": "heads",
+}  # fmt: skip
+#: The kinds of memory, in the order of `Layout.memory_parts`.
+MEMORY = ("weights", "KV cache", "activations", "runtime")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +55,19 @@ class Layout:
 
     `parts_s`: decode step at context input + output/2 by regime [s]. `network_share`: of the whole request.
     `sent_bytes`: what one device sends in a decode step, by kind of collective [B]. `problem`: "" if nothing is wrong.
+    The layout itself is told by the fields of a scenario of the same names.
     """
 
-    tp: int
-    pp: int
-    dp: int
-    ep: int
+    tp: int = 1
+    pp: int = 1
+    dp: int = 1
+    ep: int = 1
+    cp: int = 1
+    mb: int = 1
+    sp: bool = False
+    adp: bool = False
+    spread: str = "1d"
+    kv_split: str = "heads"
     problem: str = ""
     ttft_s: float = NAN
     tpot_s: float = NAN
@@ -61,24 +77,32 @@ class Layout:
     tokens_per_s: float = NAN
     usd_per_million_tokens: float = NAN
     memory_bytes: float = NAN
+    memory_parts: tuple[float, ...] = ()
     sent_bytes: tuple[tuple[str, float], ...] = ()
 
     @property
     def n(self) -> int:
         """Devices in all."""
-        return self.tp * self.pp * self.dp
+        return self.tp * self.pp * self.dp * self.cp
 
     @property
-    def fields(self) -> dict[str, int]:
+    def fields(self) -> dict[str, Any]:
         """The layout as fields of a scenario."""
-        return {"n": self.n, "tp": self.tp, "pp": self.pp, "dp": self.dp, "ep": self.ep}
+        return {"n": self.n} | {name: getattr(self, name) for name in FIELDS}
 
     @property
     def label(self) -> str:
-        """The layout in words: "tensor 4 × data 2"."""
-        used = [f"{WORDS[name]} {getattr(self, name)}" for name in ("tp", "pp", "dp") if getattr(self, name) > 1]
-        experts = f", expert {self.ep}" if self.ep > 1 else ""
-        return (" × ".join(used) or "one device") + experts
+        """The layout in words: "tensor 4 × data 2, expert 8"."""
+        used = [f"{word} {getattr(self, name)}" for name, word in WORDS.items() if getattr(self, name) > 1]
+        more = {
+            f"expert {self.ep}": self.ep > 1,
+            f"{self.mb} micro-batches": self.mb > 1,
+            "sequence parallel": self.sp,
+            "attention by sequences": self.adp,
+            f"weights {self.spread}": self.spread != "1d",
+            "cache by sequences": self.kv_split != "heads",
+        }
+        return ", ".join([" × ".join(used) or "one device", *(text for text, holds in more.items() if holds)])
 
     @property
     def tokens_per_device(self) -> float:
@@ -121,8 +145,9 @@ class Layouts:
 
 def _rank(one: Layout, goal: Goal) -> tuple[float, ...]:
     # Rounded, so that the last bit does not decide between a layout and its twin with more devices.
-    value = one.tpot_s if goal == "latency" else -one.tokens_per_device
-    return float(f"{value:.9e}"), one.n, one.pp, one.dp, one.ep
+    value = {"latency": one.tpot_s, "first": one.ttft_s}.get(goal, -one.tokens_per_device)
+    plain = sum(getattr(one, name) != usual for name, usual in FIELDS.items())
+    return float(f"{value:.9e}"), one.n, plain, one.pp, one.dp, one.ep
 
 
 def _misses(one: Layout) -> tuple[float, ...]:
@@ -132,7 +157,7 @@ def _misses(one: Layout) -> tuple[float, ...]:
 
 def neutral(scenario: Scenario) -> Scenario:
     """Return the scenario on one device: its layouts do not depend on the one it has."""
-    return scenario.change(n=1, tp=1, pp=1, dp=1, ep=1)
+    return scenario.change(n=1, **FIELDS)
 
 
 def chosen_sizes(scenario: Scenario, choice: str | int) -> tuple[int, ...]:
@@ -145,7 +170,8 @@ def chosen_sizes(scenario: Scenario, choice: str | int) -> tuple[int, ...]:
 def layouts(scenario: Scenario, sizes: tuple[int, ...] = ()) -> Layouts:
     """Return the layouts of a scenario for these numbers of devices; without any, powers of two up to 64 and its own.
 
-    Validity: as `estimate`: no queueing, one batch in flight, so that a pipeline never pays by its throughput.
+    Validity: as `estimate`: no queueing. Beside every way to share out the devices those options are tried that can
+    pay there (`_options`), one at a time; others can be set by hand.
     """
     return _layouts(neutral(scenario), tuple(sorted(set(sizes or (*SIZES, scenario.n)))))
 
@@ -155,23 +181,59 @@ def _layouts(scenario: Scenario, sizes: tuple[int, ...]) -> Layouts:
     found: list[Layout] = []
     left_out = 0
     for n in sizes:
-        shapes = list(_shapes(n, scenario.resolved_model.dimensions.experts))
+        every = list(shapes(n, scenario.resolved_model.dimensions.experts))
         # Wide tensor groups and deep pipelines last: what is left out is what nobody would take.
-        shapes.sort(key=lambda shape: (max(shape[:2]), shape))
-        left_out += max(0, len(shapes) - MOST_LAYOUTS)
-        found += [_evaluate(scenario, *shape) for shape in shapes[:MOST_LAYOUTS]]
+        every.sort(key=lambda shape: (max(shape["tp"], shape["pp"]), tuple(shape.values())))
+        tried = [shape | option for shape in every for option in ({}, *_options(scenario, shape))]
+        left_out += max(0, len(tried) - MOST_LAYOUTS)
+        found += [_evaluate(scenario, shape) for shape in tried[:MOST_LAYOUTS]]
     return Layouts(scenario, tuple(found), left_out)
 
 
-def _shapes(n: int, experts: int) -> Iterator[tuple[int, int, int, int]]:
-    """List tp, pp, dp, ep for n devices; experts spread over part of a tensor group or over whole ones."""
+def shapes(n: int, experts: int) -> Iterator[dict[str, int]]:
+    """List tp, pp, dp, cp, ep for n devices; experts spread over part of a tensor group or over whole ones.
+
+    Sequences are split where there is no pipeline: stages already share what long sequences fill.
+    """
     for tp in _divisors(n):
         for pp in _divisors(n // tp):
-            dp = n // tp // pp
-            yield tp, pp, dp, 1
-            for ep in _divisors(tp * dp)[1:] if experts else ():
-                if experts % ep == 0 and (ep % tp == 0 or tp % ep == 0):
-                    yield tp, pp, dp, ep
+            for cp in _divisors(n // tp // pp) if pp == 1 else (1,):
+                dp = n // tp // pp // cp
+                yield {"tp": tp, "pp": pp, "dp": dp, "cp": cp, "ep": 1}
+                # Beside split sequences experts stay together or are spread over everything.
+                for ep in (_divisors(tp * dp)[1:] if cp == 1 else {tp * dp} - {1}) if experts else ():
+                    if experts % ep == 0 and (ep % tp == 0 or tp % ep == 0):
+                        yield {"tp": tp, "pp": pp, "dp": dp, "cp": cp, "ep": ep}
+
+
+def _options(scenario: Scenario, shape: dict[str, int]) -> Iterator[dict[str, Any]]:
+    """List the further options of a shape that can pay there.
+
+    A pipeline can be filled. A tensor group can split norms; where it has more devices than KV heads, the cache by
+    sequences; with experts, attention; from 4 F/E devices on weights may be cut in 2D, and gathered for long prompts.
+    """
+    d, tp = scenario.resolved_model.dimensions, shape["tp"]
+    if shape["pp"] > 1 and scenario.batch > 1:
+        yield {"mb": shape["pp"]}
+    if tp == 1 or shape["cp"] > 1 or shape["ep"] not in (1, tp * shape["dp"]):
+        return
+    yield {"sp": True}
+    if d.experts:
+        yield {"adp": True}
+    by_sequence = d.heads > 0 and (tp > d.kv_heads or d.kv_lora > 0)
+    if by_sequence:
+        yield {"kv_split": "batch"}
+    if not d.experts and tp > devices_for_2d(d.hidden, inner_width(d)):
+        kept = {"kv_split": "batch"} if by_sequence else {}
+        yield {"spread": "2d"} | kept
+        if scenario.batch * scenario.input > tokens_for_gathered(d.hidden):
+            yield {"spread": "2d/xyz"} | kept
+
+
+def inner_width(d: Dimensions) -> float:
+    """Return F, the inner width that a token passes: of the experts it is routed to, or the usual 4 d without any."""
+    experts = d.top_k * d.expert_ffn + d.shared_ffn if d.experts else 0
+    return float(experts or d.ffn or 4 * d.hidden)
 
 
 @lru_cache(maxsize=256)
@@ -180,47 +242,45 @@ def _divisors(n: int) -> tuple[int, ...]:
     return tuple(sorted({*small, *(n // k for k in small)}))
 
 
-def _evaluate(scenario: Scenario, tp: int, pp: int, dp: int, ep: int) -> Layout:
+def _evaluate(scenario: Scenario, shape: dict[str, Any]) -> Layout:
+    plain = Layout(**shape)
     try:
-        changed = scenario.change(n=tp * pp * dp, tp=tp, pp=pp, dp=dp, ep=ep)
+        changed = scenario.change(**plain.fields)
     except ValueError as error:
-        return Layout(tp, pp, dp, ep, str(error))
+        return replace(plain, problem=str(error))
     resolved = setup(changed)
     full = float(scenario.prefix + scenario.input + scenario.output)
     memory = Memory(resolved, float(scenario.batch), float(scenario.input), full)
     if memory.capacity > 0 and not memory.fits:
         needs = f"does not fit: {show(memory.total, 'B')} on each device, which has {show(memory.capacity, 'B')}"
-        return Layout(tp, pp, dp, ep, needs, memory_bytes=memory.total)
-    return _priced(changed, resolved, memory.total)
+        return replace(plain, problem=needs, memory_bytes=memory.total, memory_parts=memory.parts)
+    return replace(_priced(changed, resolved, plain), memory_bytes=memory.total, memory_parts=memory.parts)
 
 
-def _priced(s: Scenario, resolved: Setup, memory_bytes: float) -> Layout:
+def _priced(s: Scenario, resolved: Setup, plain: Layout) -> Layout:
     start = float(s.prefix + s.input)
     middle = float(decode_context(s.prefix, s.input, s.output))
     first = resolved.run(prefill(s.batch, s.input, s.prefix))
     steps = resolved.run(decode(s.batch, np.array([middle, start, start + max(0, s.output - 2)])))
-    mean = simpson_mean(steps.time_s[1], steps.time_s[0], steps.time_s[2])
-    ttft, tpot = float(first.time_s), float(mean / resolved.tokens_per_step)
+    mean, middle_s = float(simpson_mean(steps.time_s[1], steps.time_s[0], steps.time_s[2])), float(steps.time_s[0])
+    ttft, tpot = request_parts(resolved, float(first.time_s), mean, middle_s, s.batch, s.output)
+    ttft, tpot = float(ttft), float(tpot)
     e2e = float(request_time(ttft, tpot, s.output))
     parts = steps.parts_s[:, :, 0].sum(axis=1)
     waits = float(first.shares[NETWORK]) * ttft + float(steps.shares[NETWORK, 0]) * (e2e - ttft)
     cost = request_cost(chip_seconds(s.n, e2e, s.batch), resolved.chip.usd_per_hour)
     share = waits / e2e
-    return Layout(
-        s.tp,
-        s.pp,
-        s.dp,
-        s.ep,
-        f"links take {share:.0%} of the request" if share > MOST_NETWORK else "",
-        ttft,
-        tpot,
-        e2e,
-        tuple(parts.tolist()),
-        share,
-        float(output_rate(s.batch, s.output, e2e)),
-        float(price_per_million(cost, s.output)),
-        memory_bytes,
-        sent_bytes(steps),
+    return replace(
+        plain,
+        problem=f"communication-bound: links take {share:.0%} of the request" if share > MOST_NETWORK else "",
+        ttft_s=ttft,
+        tpot_s=tpot,
+        e2e_s=e2e,
+        parts_s=tuple(parts.tolist()),
+        network_share=share,
+        tokens_per_s=float(output_rate(s.batch, s.output, e2e)),
+        usd_per_million_tokens=float(price_per_million(cost, s.output)),
+        sent_bytes=sent_bytes(steps),
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from perfmodel.attention import Attention, LatentAttention
 from perfmodel.blocks import Block, blocks, parameters
 from perfmodel.dimensions import Dimensions
+from perfmodel.exchange import gathered
 from perfmodel.ffn import DenseFFN, MoE
 from perfmodel.formulas.combine import device_memory
 from perfmodel.formulas.types import Real
@@ -33,6 +34,7 @@ def weight_bytes(setup: Setup) -> float:
 def device_weight_bytes(setup: Setup) -> float:
     """Weights on the fullest device: split over tensor and pipeline ranks, experts over the larger of tp and ep [B].
 
+    Norms, routers and KV heads that several ranks use are copied; split by sequences, all of attention is.
     The first pipeline stage holds the embedding, the last one the LM head (its own copy if they are tied).
     """
     d, precision = setup.model.dimensions, setup.precision
@@ -46,8 +48,8 @@ def _layer_bytes(setup: Setup) -> float:
     d, precision = setup.model.dimensions, setup.precision
     p = parameters(d)
     routed = sum(b.count * b.ffn.experts * b.ffn.expert_parameters for b in blocks(d) if isinstance(b.ffn, MoE))
-    linear = (p.attention + p.ffn - routed) / setup.tp + routed / max(setup.tp, setup.ep)
-    layers = linear * precision.weight_bytes + p.norms / setup.tp * precision.wide_bytes
+    linear = (p.attention + p.ffn - routed) / setup.tp + routed / max(setup.tp, setup.ep) + copied_parameters(setup)
+    layers = linear * precision.weight_bytes + p.norms * precision.wide_bytes
     return layers * _stage(setup)
 
 
@@ -59,6 +61,31 @@ def _draft_weight_bytes(setup: Setup) -> float:
     if not plan.shared:
         return device_weight_bytes(draft)
     return _layer_bytes(draft) + plan.joined_weights / draft.tp * setup.precision.weight_bytes
+
+
+def copied_parameters(setup: Setup) -> float:
+    """Parameters of the layers that each device of a tensor group holds beyond its share of one copy."""
+    tp = setup.tp
+    if tp == 1:
+        return 0.0
+    copied = 0.0
+    for block in blocks(setup.model.dimensions):
+        if block.mixer:
+            copied += block.count * (block.mixer.parameters * (1.0 - 1.0 / tp) if setup.adp else block.mixer.copied(tp))
+        if isinstance(block.ffn, MoE):
+            whole = setup.adp and setup.ep >= tp
+            copied += block.count * (block.ffn.common * (1.0 - 1.0 / tp) if whole else block.ffn.copied(tp))
+    return copied
+
+
+def _gathered_bytes(setup: Setup) -> float:
+    # A gathered layer's weights stand whole beside the device's own slice, while the layer runs.
+    spread = "xyz" if setup.spread == "2d/xyz" else setup.spread
+    extra = gathered(spread, setup.tp) - 1
+    if extra <= 0:
+        return 0.0
+    p, layers = parameters(setup.model.dimensions), setup.model.dimensions.layers
+    return (p.attention + p.ffn) / layers / setup.tp * extra * setup.precision.weight_bytes
 
 
 def _stage(setup: Setup) -> float:
@@ -86,12 +113,21 @@ def cache_per_token(d: Dimensions, value_bytes: float) -> float:
 
 
 def device_cache_bytes(setup: Setup, batch: Real, context: Real) -> Real:
-    """Cache on one device: sequences over replicas, KV heads over tp as far as they go (MLA latents replicate)."""
+    """Cache on one device: sequences over replicas, KV heads over tp as far as they go (MLA latents replicate).
+
+    Context-parallel devices share every sequence's tokens.
+    """
     d, state = setup.model.dimensions, state_bytes(setup.model.dimensions)
     kv_split = 1.0 if d.kv_lora else float(min(setup.tp, max(1, d.kv_heads)))
+    sequences = kept = np.ceil(batch / setup.holders)
+    state_split = 1 if setup.adp else setup.tp
+    if setup.adp or setup.kv_split == "batch":
+        kv_split = 1.0
+    if setup.kv_split == "batch":
+        kept = np.ceil(sequences / setup.tp)
     # States split over all of tp, as their channels do.
-    each = (cache_bytes(d, context, setup.precision.kv_bytes) - state) / kv_split + state / setup.tp
-    own = np.ceil(batch / setup.dp) * each * _stage(setup)
+    grown = (cache_bytes(d, context, setup.precision.kv_bytes) - state) / kv_split / setup.cp
+    own = (kept * grown + sequences * state / state_split) * _stage(setup)
     return own if setup.drafting is None else own + device_cache_bytes(setup.drafting, batch, context)
 
 
@@ -99,14 +135,15 @@ def activation_bytes(setup: Setup, batch: Real, tokens: Real, context: Real) -> 
     """Largest set of live activations: residual twice, widest intermediate, unfused scores, logits [B]."""
     d = setup.model.dimensions
     sequences = np.ceil(batch / setup.dp)
-    at_once = np.minimum(sequences * tokens, setup.engine.chunk_tokens)
+    at_once = np.minimum(np.ceil(sequences / setup.micro_batches) * tokens / setup.cp, setup.engine.chunk_tokens)
     value = setup.precision.activation_bytes
-    live = at_once * value * (2.0 * d.hidden + max(_width(b) for b in blocks(d)) / setup.tp)
+    split = setup.tp if setup.sp or setup.adp or setup.spread != "1d" else 1
+    live = at_once * value * (2.0 * d.hidden / split + max(_width(b) for b in blocks(d)) / setup.tp)
     if not setup.kernels.flash and d.heads:
         # Scores and probabilities of one layer.
         live = live + 2.0 * at_once * context * d.heads / setup.tp * value
     rows = sequences * setup.speculation.rows if setup.speculation else sequences
-    return live + rows * d.vocab / setup.tp * LOGIT_BYTES
+    return live + rows * d.vocab / setup.tp * LOGIT_BYTES + _gathered_bytes(setup)
 
 
 def _width(block: Block) -> float:
@@ -174,6 +211,11 @@ class Memory:
     def total(self) -> float:
         """All of it, per device [B]."""
         return float(device_memory(self.weights, self.cache, self.activations, self.reserve))
+
+    @property
+    def parts(self) -> tuple[float, float, float, float]:
+        """Weights, cache, activations and runtime, per device [B]."""
+        return self.weights, self.cache, self.activations, self.reserve
 
     @property
     def fits(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -29,11 +29,13 @@ class Group(StrEnum):
 
 
 #: The kernel family an operator runs as: decides which efficiency of the engine applies.
-Kind = Literal["matmul", "attention", "elementwise", "all_reduce", "all_to_all", "send", "host"]
+Kind = Literal[
+    "matmul", "attention", "elementwise", "all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send", "host"
+]
 #: Passes of at most this many new tokens per sequence run the decode form of a kernel (decode, speculative verify).
 DECODE_UP_TO = 8
 #: Kinds that use the network and not the device.
-COLLECTIVES = frozenset({"all_reduce", "all_to_all", "send"})
+COLLECTIVES = frozenset({"all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send"})
 #: The unit that does the arithmetic: quantised linear layers, 16-bit matrix work, or vector lanes.
 Unit = Literal["linear", "wide", "vector"]
 
@@ -100,7 +102,12 @@ class Kernels:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What the layers need to list their operators: workload, precision, kernels, tensor- and expert-parallel width."""
+    """What the layers need to list their operators: workload, precision, kernels, and how devices share the work.
+
+    `work` is what one device computes; `attended` the sequences whose scores it computes where these are others.
+    `sp`: norms and residuals split over the tensor group. `adp`: the group splits attention by sequences, not by heads.
+    `spread`: layout of the weights over the group, see `exchange`. `kv_split`: what the cache is split along.
+    """
 
     work: Workload
     precision: Precision
@@ -108,6 +115,48 @@ class Pass:
     tp: int = 1
     ep: int = 1
     skew: float = 1.0
+    cp: int = 1
+    sp: bool = False
+    adp: bool = False
+    spread: str = "1d"
+    kv_split: str = "heads"
+    attended: Workload | None = None
+
+    @property
+    def seen(self) -> Workload:
+        """The sequences whose attention scores this device computes."""
+        return self.work if self.attended is None else self.attended
+
+    @property
+    def head_split(self) -> int:
+        """Devices that share the heads of the attention scores: none where they share the sequences."""
+        return 1 if self.kv_split == "batch" else self.tp
+
+    @property
+    def short(self) -> bool:
+        """Whether every sequence of the pass has only a few new tokens."""
+        return bool(np.all(np.asarray(self.work.new) <= DECODE_UP_TO))
+
+    @property
+    def kv_passes(self) -> int:
+        """How often a device reads as much of the cache as it holds: long passes see every shard of the ring."""
+        return 1 if self.cp == 1 or self.short else self.cp
+
+    @property
+    def residual_rows(self) -> Real:
+        """Tokens whose norms and residuals this device computes: all, or its share of the tensor group's."""
+        split = self.tp > 1 and not self.adp and (self.sp or self.spread != "1d")
+        return np.ceil(self.work.tokens / self.tp) if split else self.work.tokens
+
+    @property
+    def alone(self) -> Pass:
+        """The same pass where the tensor group splits the sequences: whole weights, no partner."""
+        return replace(self, tp=1, adp=False)
+
+    @property
+    def together(self) -> Pass:
+        """The pass over the tokens of the whole tensor group, whose devices hold different sequences."""
+        return replace(self, work=replace(self.work, batch=self.work.batch * self.tp), adp=False)
 
     def matmul(
         self,

@@ -7,20 +7,32 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
+
 from perfmodel.blocks import parameters
 from perfmodel.catalog import ESTIMATE, Source
-from perfmodel.formulas.combine import interference_time, output_rate, price_per_million, request_time
+from perfmodel.formulas.combine import (
+    decode_context,
+    interference_time,
+    output_rate,
+    price_per_million,
+    request_time,
+)
 from perfmodel.formulas.roofline import chip_seconds, request_cost
+from perfmodel.formulas.sharing import pipeline_fill_time
+from perfmodel.formulas.types import Real
 from perfmodel.memory import Memory, cache_bytes, cache_per_token, weight_bytes
 from perfmodel.scenario import Scenario
-from perfmodel.setup import Setup
+from perfmodel.setup import Setup, model_flops, replicated_flops
 from perfmodel.step import REGIMES, Step
 from perfmodel.units import MICRO
+from perfmodel.workload import Workload, decode, prefill
 
 #: Properties of a report that its machine form carries under their own name.
 PLAIN_RESULTS = (
     "ttft_s", "tpot_s", "e2e_s", "tokens_per_s", "decode_step_s", "weight_bytes", "kv_bytes", "kv_bytes_per_token",
-    "flops_prefill", "flops_decode", "chip_seconds", "usd_per_million_tokens",
+    "flops_prefill", "flops_decode", "replicated_flops_prefill", "replicated_flops_decode", "chip_seconds",
+    "usd_per_million_tokens",
 )  # fmt: skip
 
 
@@ -61,31 +73,31 @@ class Report:
 
         An engine that decodes the last prompt token adds one decode step.
         """
-        own = self.prefill_s / (self.per_replica if self.setup.engine.continuous else 1)
-        return own + self.decode_step_s if self.setup.engine.first_token_step else own
-
-    @property
-    def per_replica(self) -> int:
-        """Sequences of the fullest replica: only those share passes."""
-        return math.ceil(self.scenario.batch / self.scenario.dp)
+        return self._request_parts[0]
 
     @property
     def prefill_s(self) -> float:
-        """Time of the prefill pass of the whole batch [s]."""
-        return float(self.prefill.time_s)
+        """Time of the prefill of the whole batch [s]: one pass, or until the last micro-batch has left the pipeline."""
+        return float(pipeline_fill_time(float(self.prefill.time_s), self.scenario.pp, self.scenario.mb))
 
     @property
     def decode_step_s(self) -> float:
-        """Time of the decode step at context input + output/2, or of a round of speculative decoding there [s]."""
-        return float(self.decode.time_s)
+        """Time of the decode step at context input + output/2, or of a round of speculative decoding there [s].
+
+        With the waiting for one's turn where more micro-batches than stages are in a pipeline.
+        """
+        return float(self.setup.between_steps_s(float(self.decode.time_s)))
 
     @property
     def tpot_s(self) -> float:
         """Time per output token after the first, mean over the generation, other requests' prefill included [s]."""
-        own = float(self.mean_step_s / self.setup.tokens_per_step)
-        if not self.setup.engine.continuous:
-            return own
-        return float(own + interference_time(self.prefill_s, self.per_replica, self.scenario.output))
+        return self._request_parts[1]
+
+    @property
+    def _request_parts(self) -> tuple[float, float]:
+        pass_s, step_s, s = float(self.prefill.time_s), float(self.decode.time_s), self.scenario
+        first, each = request_parts(self.setup, pass_s, self.mean_step_s, step_s, s.batch, s.output)
+        return float(first), float(each)
 
     @property
     def e2e_s(self) -> float:
@@ -126,17 +138,32 @@ class Report:
 
     @cached_property
     def flops_prefill(self) -> float:
-        """FLOPs of the prefill pass, all devices together [FLOP]."""
-        return float(self.prefill.total("flops")) * self._copies
+        """FLOPs that the prefill pass of the model takes, each counted once however many devices do it [FLOP]."""
+        return model_flops(self.setup, self._work_prefill)
 
     @cached_property
     def flops_decode(self) -> float:
-        """FLOPs of the decode step, all devices together [FLOP]."""
-        return float(self.decode.total("flops")) * self._copies
+        """FLOPs that the decode step of the model takes, each counted once however many devices do it [FLOP]."""
+        return model_flops(self.setup, self._work_decode)
+
+    @cached_property
+    def replicated_flops_prefill(self) -> float:
+        """FLOPs of the prefill pass that several devices do alike, beyond the first [FLOP]."""
+        return replicated_flops(self.setup, self._work_prefill)
+
+    @cached_property
+    def replicated_flops_decode(self) -> float:
+        """FLOPs of the decode step that several devices do alike, beyond the first [FLOP]."""
+        return replicated_flops(self.setup, self._work_decode)
 
     @property
-    def _copies(self) -> int:
-        return self.scenario.tp * self.scenario.dp
+    def _work_prefill(self) -> Workload:
+        return prefill(self.scenario.batch, self.scenario.input, self.scenario.prefix)
+
+    @property
+    def _work_decode(self) -> Workload:
+        s = self.scenario
+        return decode(s.batch, decode_context(s.prefix, s.input, s.output))
 
     @cached_property
     def used(self) -> tuple[UsedNumber, ...]:
@@ -168,6 +195,27 @@ class Report:
         }
 
 
+def request_parts(
+    setup: Setup, pass_s: Real, mean_step_s: Real, step_s: Real, batch: Real, output: Real
+) -> tuple[Real, Real]:
+    """Return the time to the first token and of each further one, from the passes of one micro-batch [s].
+
+    Under continuous batching requests come one by one: each waits for its own prefill, and every step carries a share
+    of the others'. Else the batch is prefilled at once, and the last micro-batch's first token counts. An engine that
+    decodes the last prompt token adds one decode step. Linear in the times of the passes.
+    """
+    parts = float(setup.micro_batches)
+    # Only the sequences of one replica share passes; the fullest one counts.
+    batch = batch if setup.dp == 1 else np.ceil(batch / setup.dp)
+    each = setup.between_steps_s(mean_step_s) / setup.tokens_per_step
+    if setup.engine.continuous:
+        first = pass_s * parts / batch
+        each = each + interference_time(setup.between_steps_s(pass_s), batch, output)
+    else:
+        first = pipeline_fill_time(pass_s, float(setup.pp), parts)
+    return first + setup.between_steps_s(step_s) if setup.engine.first_token_step else first, each
+
+
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
@@ -178,12 +226,12 @@ def _chip_rows(report: Report) -> list[UsedNumber]:
     chip, rates = setup.chip, setup.rates
     names = [f"peak.{dtype}" for dtype in (rates.linear, rates.wide, rates.vector)]
     names += ["memory.bandwidth", "memory.capacity", "price.usd_per_hour"]
-    if max(scenario.tp, scenario.pp, scenario.ep) > 1:
+    if max(scenario.tp, scenario.pp, scenario.ep, scenario.cp) > 1:
         names.append("link.bandwidth" if "link.bandwidth" in chip.sources else "link.pcie")
     if any(op.blocks for op in report.decode.ops):
         names.append("chip.sm")
     rows = [_hardware_number(setup, name) for name in dict.fromkeys(names) if name in chip.sources]
-    if max(scenario.tp, scenario.pp, scenario.ep) > 1:
+    if max(scenario.tp, scenario.pp, scenario.ep, scenario.cp) > 1:
         basis = Source(setup.fabric.backend, setup.fabric.constants.basis or "perfmodel/backends")
         latency = f"{setup.fabric.latency_s / MICRO:g} µs"
         rows.append(UsedNumber(f"{setup.fabric.backend} on {setup.fabric.link or 'PCIe'}: start-up", latency, basis))

@@ -15,6 +15,7 @@ from perfmodel.calibration import canonical
 from perfmodel.catalog import closest
 from perfmodel.dimensions import Dimensions, Key
 from perfmodel.engine import ENGINES, Engine
+from perfmodel.exchange import SPREADS
 from perfmodel.hardware import ACCELERATORS, Accelerator, Chip, custom_accelerator
 from perfmodel.model import MODELS, Model, custom_model
 from perfmodel.precision import KV_DTYPES, MATH_DTYPES, SPARSITIES, WEIGHT_DTYPES, Precision
@@ -34,6 +35,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "kv": KV_DTYPES,
     "attention": ("engine", "unfused", "flash", "split"),
     "sparsity": SPARSITIES,
+    "spread": SPREADS,
+    "kv_split": ("heads", "batch"),
 }
 #: Texts that a link leaves out while they are empty.
 OPTIONAL = frozenset({"name", "cal"})
@@ -57,7 +60,7 @@ class Scenario(BaseModel):
     dimensions: Dimensions | None = None
     gpu: Annotated[str, Key("gpu", "", "accelerator id or alias")] = DEFAULT_GPU
     chip: Chip | None = None
-    n: Annotated[int, Field(ge=1, le=100_000), Key("n", "devices", "accelerators in all: tp x pp x dp")] = 1
+    n: Annotated[int, Field(ge=1, le=100_000), Key("n", "devices", "accelerators in all: tp x pp x dp x cp")] = 1
     tp: Annotated[int, Field(ge=1, le=4096), Key("tp", "devices", "tensor parallel: each layer split")] = 1
     pp: Annotated[int, Field(ge=1, le=1024), Key("pp", "stages", "pipeline parallel: layers split into stages")] = 1
     dp: Annotated[int, Field(ge=1, le=100_000), Key("dp", "replicas", "data parallel: whole copies")] = 1
@@ -82,8 +85,17 @@ class Scenario(BaseModel):
     ] = 4
     accept: Annotated[float, Field(ge=0, le=1), Key("accept", "share", "chance that a drafted token is accepted")] = 0.7
     cal: Annotated[str, Key("cal", "", "constants of your own machine, such as mem:0.83,compute:0.71")] = ""
+    cp: Annotated[int, Field(ge=1, le=4096), Key("cp", "devices", "context parallel: each sequence split")] = 1
+    mb: Annotated[int, Field(ge=1, le=4096), Key("mb", "parts", "micro-batches in the pipeline at a time")] = 1
+    sp: Annotated[bool, Key("sp", "", "sequence parallel: the tensor group splits norms and residuals")] = False
+    adp: Annotated[bool, Key("adp", "", "the tensor group splits attention by sequences, with whole weights")] = False
+    spread: Annotated[str, Key("spread", "", "weights over the tensor group: kept (1d, 2d) or gathered")] = "1d"
+    kv_split: Annotated[str, Key("kvcut", "", "what the tensor group splits the KV cache along")] = "heads"
+    overlap: Annotated[float, Field(ge=0, le=1), Key("overlap", "share", "link time hidden by computing")] = 0.0
 
-    @field_validator("n", "tp", "pp", "dp", "ep", "batch", "input", "output", "prefix", "group", "spec", mode="before")
+    @field_validator(
+        *("n", "tp", "pp", "dp", "ep", "cp", "mb", "batch", "input", "output", "prefix", "group", "spec"), mode="before"
+    )
     @classmethod
     def _whole(cls, value: Any) -> Any:
         if isinstance(value, bool) or (isinstance(value, str) and len(value) > 20):
@@ -115,7 +127,7 @@ class Scenario(BaseModel):
     def _cal(cls, value: str) -> str:
         return canonical(value)
 
-    @field_validator("weights", "math", "kv", "attention", "sparsity")
+    @field_validator("weights", "math", "kv", "attention", "sparsity", "spread", "kv_split")
     @classmethod
     def _dtype(cls, value: str, info: Any) -> str:
         allowed = CHOICES[info.field_name]
@@ -134,12 +146,12 @@ class Scenario(BaseModel):
             )
         if (self.model != CUSTOM and self.dimensions) or (self.gpu != CUSTOM and self.chip):
             raise ValueError("dimensions go with model=custom, a chip's numbers with gpu=custom")
-        if self.tp * self.pp * self.dp != self.n:
-            raise Conflict(
-                ("n", "tp", "pp", "dp"), f"n={self.n} must equal tp x pp x dp = {self.tp} x {self.pp} x {self.dp}"
-            )
+        if self.tp * self.pp * self.dp * self.cp != self.n:
+            product = " x ".join(str(getattr(self, name)) for name in ("tp", "pp", "dp", "cp"))
+            raise Conflict(("n", "tp", "pp", "dp", "cp"), f"n={self.n} must equal tp x pp x dp x cp = {product}")
         _check_chip(self)
         _check_layout(self)
+        _check_sharing(self)
         _check_context(self)
         return self
 
@@ -202,7 +214,7 @@ def _check_chip(s: Scenario) -> None:
 
 def _check_layout(s: Scenario) -> None:
     d = s.resolved_model.dimensions
-    layout = ("n", "tp", "pp", "dp")
+    layout = ("n", "tp", "pp", "dp", "cp")
     # Groups of 2, 4, 8, ... devices are what machines have: engines that shard unevenly run them, with a note.
     uneven = s.tp < d.heads and not s.tp & (s.tp - 1)
     if s.tp > 1 and d.heads and d.heads % s.tp and not uneven:
@@ -220,6 +232,21 @@ def _check_layout(s: Scenario) -> None:
         raise Conflict(
             ("ep",), f"ep={s.ep} must divide {d.experts} experts and tile tp x dp = {s.tp} x {s.dp}; try {choices}"
         )
+
+
+def _check_sharing(s: Scenario) -> None:
+    if s.mb > 1 and s.pp == 1:
+        raise Conflict(("mb",), f"mb={s.mb} micro-batches need a pipeline: pp is 1")
+    if s.mb * s.dp > s.batch:
+        raise Conflict(("mb",), f"mb={s.mb} micro-batches of dp={s.dp} replicas cannot share a batch of {s.batch}")
+    if s.adp and s.batch < s.dp * s.tp * s.mb:
+        at_most = f"dp x tp = {s.dp} x {s.tp} devices cannot share a batch of {s.batch}"
+        raise Conflict(("adp",), f"adp=1 splits attention by sequences: {at_most}")
+    if s.spread != "1d" and (s.adp or s.sp or s.resolved_model.dimensions.experts):
+        why = "experts are spread with ep" if s.resolved_model.dimensions.experts else "it splits activations itself"
+        raise Conflict(("spread",), f"spread={s.spread} goes with dense models, adp=0 and sp=0: {why}")
+    if s.kv_split == "batch" and (s.cp > 1 or s.adp):
+        raise Conflict(("kv_split",), "kvcut=batch goes with cp=1 and adp=0, which split the cache themselves")
 
 
 def _expert_widths(experts: int, tp: int, dp: int) -> list[int]:

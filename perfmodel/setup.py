@@ -9,6 +9,7 @@ import numpy as np
 
 from perfmodel.collectives import wires
 from perfmodel.engine import Engine
+from perfmodel.formulas.sharing import pipeline_step_time
 from perfmodel.formulas.types import Real
 from perfmodel.hardware import Accelerator
 from perfmodel.model import Model
@@ -42,6 +43,13 @@ class Setup:
     attention: str = "engine"
     skew: float = 1.0
     speculation: Speculation | None = None
+    cp: int = 1
+    sp: bool = False
+    adp: bool = False
+    spread: str = "1d"
+    kv_split: str = "heads"
+    overlap: float = 0.0
+    micro_batches: int = 1
 
     @cached_property
     def kernels(self) -> Kernels:
@@ -66,7 +74,8 @@ class Setup:
         plan = self.speculation
         if plan is None or plan.model is None:
             return None
-        return replace(self, model=plan.model, tp=plan.tp, pp=1, ep=plan.ep, speculation=None)
+        kept = replace(self, model=plan.model, tp=plan.tp, pp=1, ep=plan.ep, speculation=None)
+        return replace(kept, spread="1d", kv_split="heads")
 
     @property
     def tokens_per_step(self) -> Real:
@@ -74,7 +83,10 @@ class Setup:
         return self.speculation.tokens_per_round if self.speculation else 1.0
 
     def ops(self, work: Workload) -> tuple[Op, ...]:
-        """List the operators of one pass on one device of one replica, those of the draft included."""
+        """List the operators of one pass on one device of one replica, those of the draft included.
+
+        With several micro-batches in a pipeline it is the pass of one of them.
+        """
         plan = self.speculation
         if plan is None:
             return self._pass_ops(work)
@@ -92,10 +104,9 @@ class Setup:
         ops = (*own._pass_ops(work), *plan.joined(own._pass(work)))
         return tuple(op.repeated(op.count * passes, " (draft)") for op in ops)
 
-    def _pass(self, work: Workload) -> Pass:
-        # The replica with the most sequences sets the time.
-        local = work if self.dp == 1 else replace(work, batch=np.ceil(work.batch / self.dp))
-        return Pass(local, self.precision, self.kernels, self.tp, self.ep, self.skew)
+    def between_steps_s(self, step_s: Real) -> Real:
+        """Return the time from one decode step of a sequence to its next, when micro-batches take turns [s]."""
+        return step_s if self.micro_batches == 1 else pipeline_step_time(step_s, self.pp, self.micro_batches)
 
     def _pass_ops(self, work: Workload) -> tuple[Op, ...]:
         run = self._pass(work)
@@ -104,9 +115,57 @@ class Setup:
             return ops
         sent = run.work.tokens * self.model.dimensions.hidden * self.precision.activation_bytes
         # Two neighbouring stages: beyond the island when they do not fit into it together.
-        send = Op("pipeline_send", Group.NETWORK, "send", count=self.pp - 1.0, network_bytes=sent, ranks=2 * self.tp)
+        ranks = 2 * self.tp * self.cp
+        send = Op("pipeline_send", Group.NETWORK, "send", count=self.pp - 1.0, network_bytes=sent, ranks=ranks)
         return (*ops, send)
+
+    @property
+    def holders(self) -> int:
+        """Devices of a stage among which the sequences are shared out: replicas, and the group if attention splits."""
+        return self.dp * (self.tp if self.adp else 1)
+
+    def _pass(self, work: Workload) -> Pass:
+        """Return what one device computes of a micro-batch: the one with the most sequences, which sets the time."""
+        ways = self.holders * self.micro_batches
+        local, attended = work if ways == 1 else replace(work, batch=np.ceil(work.batch / ways)), None
+        if self.cp > 1:
+            # Every device sees its share of each sequence's pairs, and computes whole tokens.
+            attended = replace(local, batch=local.batch / self.cp)
+            local = replace(local, batch=np.ceil(local.tokens / self.cp) / local.new)
+        elif self.kv_split == "batch" and self.tp > 1 and not self.adp:
+            attended = replace(local, batch=np.ceil(local.batch / self.tp))
+        shared = (self.cp, self.sp, self.adp, self.spread, self.kv_split, attended)
+        return Pass(local, self.precision, self.kernels, self.tp, self.ep, self.skew, *shared)
 
     def run(self, work: Workload) -> Step:
         """Price one pass. Arrays in the workload give a step of the same shape."""
-        return price(self.ops(work), work.shape, self.chip, self.engine, self.rates, self.fabric)
+        return price(self.ops(work), work.shape, self.chip, self.engine, self.rates, self.fabric, self.overlap)
+
+
+def undivided(setup: Setup) -> Setup:
+    """Return the same setup on one device: each piece of work is done once."""
+    plan = setup.speculation and replace(setup.speculation, tp=1, ep=1)
+    return Setup(setup.model, setup.chip, setup.engine, setup.precision, attention=setup.attention, speculation=plan)
+
+
+def model_flops(setup: Setup, work: Workload) -> float:
+    """Return the FLOPs that the model needs for a pass, whatever the devices do twice [FLOP]."""
+    return float(sum(op.flops * op.count for op in undivided(setup).ops(work)))
+
+
+def replicated_flops(setup: Setup, work: Workload) -> float:
+    """Return the FLOPs of a pass that devices do beyond one copy: norms, routers, copies of KV heads [FLOP].
+
+    Idle devices are no replication, and routed experts are never copied: counted on a batch that divides evenly,
+    without them and without drafts. FLOPs grow in proportion to the batch.
+    """
+    devices = setup.tp * setup.dp * setup.cp
+    if devices == 1:
+        return 0.0
+    even, setup = replace(work, batch=float(devices)), replace(setup, micro_batches=1, speculation=None)
+
+    def common(one: Setup) -> float:
+        return float(sum(op.flops * op.count for op in one.ops(even) if not op.name.startswith("expert_")))
+
+    beyond = common(setup) * devices - common(undivided(setup))
+    return beyond * float(work.batch) / devices

@@ -68,6 +68,19 @@ class StateSpace:
         """Bytes of recurrent and convolution state per sequence and layer."""
         return (self.inner * self.state + self.conv_width * max(0, self.conv - 1)) * STATE_VALUE_BYTES
 
+    def copied(self, tp: int) -> float:  # noqa: ARG002
+        """Parameters one of `tp` devices holds beyond its share: none, channels split."""
+        return 0.0
+
+    def ring_values(self, tp: int) -> tuple[float, float, float]:  # noqa: ARG002
+        """Values per token that devices exchange in context parallelism: none, the state is handed on instead."""
+        return 0.0, 0.0, 0.0
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """Columns of the input projection and rows of the output projection."""
+        return self.in_width, self.inner
+
     def ops(self, run: Pass) -> list[Op]:
         """List the operators of one layer on one device: channels split over the devices."""
         tokens, tp = run.work.tokens, run.tp

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from perfmodel.precision import Rates
 
 Array: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
+#: Keeps a share of nothing from being a division by zero [s].
+TINY = 1e-30
 #: The four regimes, in the order of every array below.
 REGIMES = ("compute", "memory", "network", "overhead")
 
@@ -61,6 +63,7 @@ class Step:
 
     `needs_s[r]`: time resource r needs on its own (compute, memory, network, overhead).
     `parts_s[r]`: what of the realistic time is charged to r; the four parts of an operator add up to its time.
+    `hidden`: share of the communication that runs beside the computing, as in `price`.
     """
 
     ops: tuple[Op, ...]
@@ -68,6 +71,7 @@ class Step:
     parts_s: Array
     host_s: Array
     idle_s: Array
+    hidden: float = 0.0
 
     @cached_property
     def op_time_s(self) -> Array:
@@ -124,7 +128,13 @@ class Step:
 
 
 def price(
-    ops: tuple[Op, ...], shape: tuple[int, ...], chip: Accelerator, engine: Engine, rates: Rates, fabric: Fabric
+    ops: tuple[Op, ...],
+    shape: tuple[int, ...],
+    chip: Accelerator,
+    engine: Engine,
+    rates: Rates,
+    fabric: Fabric,
+    hidden: float = 0.0,
 ) -> Step:
     r"""Price operators on one chip: compute, memory, network and overhead, then combine them.
 
@@ -132,7 +142,8 @@ def price(
        T = \max\bigl(\textstyle\sum t_i, \sum h_i\bigr) $$
 
     with c and m at the engine's efficiencies, omega the overlap, h the host time of the launches: the host
-    queues kernels ahead, so launches cost only what the device has to wait for them.
+    queues kernels ahead, so launches cost only what the device has to wait for them. `hidden` is the share of the
+    pass's communication, or of its computing where that is shorter, that runs beside the other.
     Source: article_cases S1-S5. Validity: kernels of one device, one stream.
     """
     if engine.step_s:
@@ -153,7 +164,7 @@ def price(
     needs[3] = launches * stack(each, shape)
     if engine.step_s:
         needs[3, -1] = engine.step_s
-    return combine(ops, needs, launches * engine.host_s, engine)
+    return combine(ops, needs, launches * engine.host_s, engine, hidden)
 
 
 def kernel_class(op: Op, engine: Engine) -> KernelClass:
@@ -201,17 +212,22 @@ def network_time(op: Op, engine: Engine, fabric: Fabric) -> Real:
     """Return the time one occurrence of a collective needs; nothing for any other operator [s]."""
     if op.ranks <= 1 or op.kind not in COLLECTIVES:
         return 0.0
-    kind: Kind = "send" if op.kind == "send" else "all_to_all" if op.kind == "all_to_all" else "all_reduce"
+    kind = cast(Kind, op.kind)  # every one of COLLECTIVES
     # An operator may stand for several collectives of the same size, one after another.
     each = fabric.time_s(kind, op.network_bytes / (op.launches * engine.network_efficiency), op.ranks)
     return (each + engine.collective_s) * op.launches
 
 
-def combine(ops: tuple[Op, ...], needs: Array, host: Array, engine: Engine) -> Step:
+def hidden_share(network_s: Real, device_s: Real, hidden: float) -> Real:
+    """Return the share of the communication that costs no time: `hidden` of the shorter of it and the device's work."""
+    return hidden * np.minimum(network_s, device_s) / np.maximum(network_s, TINY)
+
+
+def combine(ops: tuple[Op, ...], needs: Array, host: Array, engine: Engine, hidden: float = 0.0) -> Step:
     """Combine what each resource needs into the realistic time of the pass, charged to the four regimes.
 
     `needs` (4, operators, *grid) and `host` (operators, *grid) in seconds. The time is homogeneous of degree one in
-    them: all of them twice as long make the pass twice as long.
+    them: all of them twice as long make the pass twice as long. `hidden`: as in `price`.
     """
     compute, memory, network, fixed = needs
     shown, net_shown = 1.0 - engine.overlap, 1.0 - engine.network_overlap
@@ -225,11 +241,13 @@ def combine(ops: tuple[Op, ...], needs: Array, host: Array, engine: Engine) -> S
         parts[:2] *= np.where(leads, 1.0, net_shown)
         parts[2] = np.where(leads, net_shown * network, network)
     parts[3] = fixed
+    if hidden:
+        parts[2] *= 1.0 - hidden_share(parts[2].sum(axis=0), parts[[0, 1, 3]].sum(axis=(0, 1)), hidden)
     host_total = host.sum(axis=0)
     idle = np.maximum(host_total - parts.sum(axis=(0, 1)), 0.0)
     if idle.any():
         parts[3] += idle * host / host_total
-    return Step(ops, needs, parts, host, idle)
+    return Step(ops, needs, parts, host, idle, hidden)
 
 
 def faster(step: Step, engine: Engine, speed: Mapping[str, Real]) -> Step:
@@ -245,11 +263,11 @@ def faster(step: Step, engine: Engine, speed: Mapping[str, Real]) -> Step:
     for index, regime in enumerate(REGIMES):
         needs[index] = step.needs_s[index].reshape(wide) / speed.get(regime, 1.0)
     host = np.broadcast_to(step.host_s.reshape(wide) / speed.get("overhead", 1.0), needs.shape[1:])
-    return combine(step.ops, needs, host, engine)
+    return combine(step.ops, needs, host, engine, step.hidden)
 
 
 def relinked(step: Step, engine: Engine, fabric: Fabric) -> Step:
     """Return the same scalar pass with its collectives on other links."""
     needs = step.needs_s.copy()
     needs[2] = [network_time(op, engine, fabric) * op.count for op in step.ops]
-    return combine(step.ops, needs, step.host_s, engine)
+    return combine(step.ops, needs, step.host_s, engine, step.hidden)

@@ -22,7 +22,7 @@ LAYERS = (
     "units catalog score",
     "formulas",
     "dimensions model hardware precision workload engine backend generation ops",
-    "attention ffn ssm mlp convnet blocks transformer speculative",
+    "attention ffn ssm mlp convnet blocks exchange transformer speculative",
     "parallel collectives step setup tuning calibration network",
     "scenario codec importers importer training_scenario published measurements",
     "memory training_ops training_memory pins",

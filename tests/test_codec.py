@@ -189,6 +189,10 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+#: The words of a switch that is off, and of one that is on.
+SWITCHES = (("0", "false", "off", "no", "n", "f"), ("1", "true", "on", "yes", "y", "t"))
+
+
 @pytest.mark.parametrize("key", KEYS)
 def test_hostile_values(key: str) -> None:
     """No value of any key raises; what is not understood gives a short notice, the rest has its plain meaning."""
@@ -198,6 +202,9 @@ def test_hostile_values(key: str) -> None:
         assert all(isinstance(notice, str) and len(notice) < 1000 for notice in notices)
         if not notices and key in names:
             found = getattr(scenario, names[key])
+            if isinstance(found, bool):
+                assert value.strip().lower() in SWITCHES[found]
+                continue
             assert str(found) in (value, value.strip()) or float(found) == float(value)
 
 

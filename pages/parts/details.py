@@ -48,7 +48,9 @@ _ALWAYS = 3
 def other_fields(scenario: Scenario, taken: frozenset[str]) -> None:
     """Draw every plain field that is not `taken`: the layout first; the number of devices follows from it."""
     devices = "1 device" if scenario.n == 1 else f"{scenario.n:,} devices"
-    st.caption(f"{devices} = tensor {scenario.tp} × pipeline {scenario.pp} × data {scenario.dp}")
+    st.caption(
+        f"{devices} = tensor {scenario.tp} × pipeline {scenario.pp} × data {scenario.dp} × context {scenario.cp}"
+    )
     for name in field_keys(Scenario):
         if name in CHOICES and name not in taken:
             words(name, getattr(scenario, name))

@@ -87,8 +87,8 @@ def pick(scenario: Scenario, name: str, value: str) -> tuple[Scenario, tuple[str
 
 def _changed(scenario: Scenario, edits: Edits) -> Scenario:
     change = {name: value for name, value in edits.items() if "." not in name}
-    if {"tp", "pp", "dp"} & set(change):
-        change["n"] = math.prod(change.get(name, getattr(scenario, name)) for name in ("tp", "pp", "dp"))
+    if {"tp", "pp", "dp", "cp"} & set(change):
+        change["n"] = math.prod(change.get(name, getattr(scenario, name)) for name in ("tp", "pp", "dp", "cp"))
     dimensions = {name[6:]: value for name, value in edits.items() if name.startswith("model.")}
     chip = {name[4:]: value for name, value in edits.items() if name.startswith("gpu.")}
     if dimensions:

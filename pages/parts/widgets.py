@@ -32,6 +32,13 @@ _LABELS = {
     "spec": "Drafted",
     "accept": "Acceptance",
     "cal": "Your machine's constants",
+    "cp": "Context parallel",
+    "mb": "Micro-batches",
+    "sp": "Sequence parallel",
+    "adp": "Attention by sequences",
+    "spread": "Weight layout",
+    "kv_split": "Cache split along",
+    "overlap": "Links hidden",
 }
 
 

@@ -10,8 +10,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from perfmodel.estimate import setup
-from perfmodel.formulas.combine import decode_context, interference_time, request_time, simpson_mean
+from perfmodel.formulas.combine import decode_context, request_time, simpson_mean
+from perfmodel.formulas.sharing import pipeline_fill_time
 from perfmodel.formulas.types import Real
+from perfmodel.report import request_parts
 from perfmodel.scenario import Scenario
 from perfmodel.setup import Setup
 from perfmodel.step import REGIMES, Array, Step, faster
@@ -66,13 +68,13 @@ class Case:
     def joined(self, measure: Measure, steps: tuple[Step, ...] | None = None) -> Any:
         """Return a linear measure of the phase (a time, or times by regime): a request's passes add up to one."""
         found = [measure(step) for step in steps or self.steps]
-        if len(found) == 1:
-            return found[0]
-        first, mean = found[0], simpson_mean(*found[1:]) / self.setup.tokens_per_step
-        if self.setup.engine.continuous:
-            mean = mean + interference_time(first, self.batch, self.output)
-            first = first / self.batch
-        return request_time(first, mean, self.output)
+        own = self.setup
+        if self.phase == "decode":
+            return own.between_steps_s(found[0])
+        if self.phase == "prefill":
+            return pipeline_fill_time(found[0], float(own.pp), float(own.micro_batches))
+        mean = simpson_mean(*found[1:])
+        return request_time(*request_parts(own, found[0], mean, found[2], self.batch, self.output), self.output)
 
     def parts_s(self, speed: Mapping[str, Real] | None = None) -> Array:
         """Return the time charged to each regime [s], shape (4, *grid), with resources `speed` times faster."""

@@ -65,11 +65,6 @@ def _memory(run: Rerun) -> Real:
     return device_memory(weights, cache, live, setup.engine.reserve_bytes)
 
 
-def _flops(run: Rerun, phase: str) -> Real:
-    step = run.prefill if phase == "prefill" else run.decode
-    return step.total("flops", "FLOP") * run.setup.tp * run.setup.dp
-
-
 def _intensity(run: Rerun, phase: str) -> Real:
     step = run.prefill if phase == "prefill" else run.decode
     return arithmetic_intensity(
@@ -91,7 +86,7 @@ def _intensity_value(report: Report, phase: str) -> float:
 METRICS: dict[str, Metric] = {
     "ttft_s": Metric("Time to first token", "s", lambda r: r.ttft_s, lambda run: run.ttft_s),
     "tpot_s": Metric("Time per output token", "s", lambda r: r.tpot_s, lambda run: run.tpot_s),
-    "decode_step_s": Metric("Decode step", "s", lambda r: r.decode_step_s, lambda run: run.decode.time_s),
+    "decode_step_s": Metric("Decode step", "s", lambda r: r.decode_step_s, lambda run: run.decode_step_s),
     "e2e_s": Metric("Whole request", "s", lambda r: r.e2e_s, lambda run: run.request_s),
     "tokens_per_s": Metric(
         "Output tokens per second",
@@ -109,9 +104,11 @@ METRICS: dict[str, Metric] = {
     "weight_bytes": Metric("Weights, one copy", "B", lambda r: r.weight_bytes, lambda run: weight_bytes(run.setup)),
     "kv_bytes_per_token": Metric("KV cache per token", "B/token", lambda r: r.kv_bytes_per_token, _per_token),
     "kv_bytes": Metric("KV cache of the batch", "B", lambda r: r.kv_bytes, _kv_bytes),
-    "flops_prefill": Metric("FLOPs of prefill", "FLOP", lambda r: r.flops_prefill, lambda run: _flops(run, "prefill")),
+    "flops_prefill": Metric(
+        "FLOPs of prefill", "FLOP", lambda r: r.flops_prefill, lambda run: run.model_flops("prefill")
+    ),
     "flops_decode": Metric(
-        "FLOPs of a decode step", "FLOP", lambda r: r.flops_decode, lambda run: _flops(run, "decode")
+        "FLOPs of a decode step", "FLOP", lambda r: r.flops_decode, lambda run: run.model_flops("decode")
     ),
     "intensity_prefill": Metric(
         "Arithmetic intensity of prefill",

@@ -26,18 +26,20 @@ from perfmodel.formulas.combine import (
     host_wait,
     interference_time,
     operator_time,
+    overlapped_time,
     pass_time,
     request_time,
     simpson_mean,
 )
 from perfmodel.formulas.occupancy import streaming_time
 from perfmodel.formulas.roofline import compute_time, memory_time
+from perfmodel.formulas.sharing import pipeline_fill_time, pipeline_step_time
 from perfmodel.formulas.types import Real
 from perfmodel.ops import COLLECTIVES, Group, Op
 from perfmodel.precision import Precision
 from perfmodel.report import Report
-from perfmodel.setup import Setup
-from perfmodel.step import Fabric, achieved_rate, kernel_class, network_time
+from perfmodel.setup import Setup, undivided
+from perfmodel.step import Fabric, achieved_rate, hidden_share, kernel_class, network_time
 from perfmodel.workload import Workload
 
 _BYTES = ("weight_bytes", "activation_bytes", "kv_bytes", "network_bytes")
@@ -66,7 +68,7 @@ class Rerun:
     @cached_property
     def scenario(self) -> dict[str, Traced]:
         """The numbers of the scenario."""
-        return {name: given(self.report.scenario, name) for name in ("batch", "input", "output", "n")}
+        return {name: given(self.report.scenario, name) for name in ("batch", "input", "output", "n", "pp", "mb")}
 
     @cached_property
     def prefix(self) -> Real:
@@ -78,7 +80,7 @@ class Rerun:
         """The resolved scenario with traced numbers."""
         plain, s = self.report.setup, self.report.scenario
         wide: dict[str, Any] = {
-            name: given(s, name) for name in ("tp", "pp", "dp", "ep", "skew") if getattr(s, name) != 1
+            name: given(s, name) for name in ("tp", "pp", "dp", "ep", "skew", "cp") if getattr(s, name) != 1
         }
         parts: dict[str, Any] = {
             "model": traced_model(plain.model),
@@ -88,6 +90,8 @@ class Rerun:
         }
         if plain.speculation:
             parts["speculation"] = traced_speculation(plain.speculation, s)
+        if s.mb > 1:
+            wide["micro_batches"] = given(s, "mb")
         return replace(plain, **parts, **wide)
 
     @cached_property
@@ -147,11 +151,24 @@ class Rerun:
     @cached_property
     def ttft_s(self) -> Real:
         """Time to first token: the prefill pass or one request's share of it, and a decode step where one follows."""
-        whole = self.prefill.time_s
-        own = whole / self.per_replica if self.setup.engine.continuous else whole
+        whole, s, parts = self.prefill.time_s, self.scenario, self.report.scenario.mb
+        if self.setup.engine.continuous:
+            own = whole * s["mb"] / self.per_replica if parts > 1 else whole / self.per_replica
+        else:
+            own = pipeline_fill_time(whole, s["pp"], s["mb"]) if parts > 1 else whole
         if not self.setup.engine.first_token_step:
             return own
-        return named("prefill", own, "s") + named("decode step", self.decode.time_s, "s")
+        return named("prefill", own, "s") + named("decode step", self.decode_step_s, "s")
+
+    @cached_property
+    def decode_step_s(self) -> Real:
+        """The decode step that is shown, with the waiting for one's turn in a pipeline."""
+        return self._turn(self.decode.time_s)
+
+    def _turn(self, time_s: Real) -> Real:
+        """Return the time with the waiting for one's turn in a pipeline; one batch never waits."""
+        s = self.scenario
+        return pipeline_step_time(time_s, s["pp"], s["mb"]) if self.report.scenario.mb > 1 else time_s
 
     @property
     def per_replica(self) -> Real:
@@ -162,22 +179,30 @@ class Rerun:
     @cached_property
     def tpot_s(self) -> Real:
         """Time per output token: the mean step, and the prefill of other requests under continuous batching."""
-        own = self.mean_step_s
+        own = self._turn(self.mean_step_s)
         if self.setup.speculation:
             own = named("mean round", own, "s") / self.setup.tokens_per_step
         if not self.setup.engine.continuous:
             return own
-        prefill = named("prefill of the batch", self.prefill.time_s, "s")
+        prefill = named("prefill of the batch", self._turn(self.prefill.time_s), "s")
         carried = interference_time(prefill, self.per_replica, self.scenario["output"])
         return named("mean step", own, "s") + carried
 
     def run(self, work: Workload) -> TracedPass:
         """List and price the operators of one pass."""
+        s = self.report.scenario
+        hidden = given(s, "overlap") if s.overlap else 0.0
         with inputs(self.known):
             ops = [_named(op) for op in self.setup.ops(work)]
             if self.setup.engine.step_s:
                 ops.append(Op("engine_step", Group.ENGINE, "host", launches=0.0))
-            return TracedPass(tuple(self.price(op) for op in ops))
+            return TracedPass(tuple(self.price(op) for op in ops), hidden)
+
+    def model_flops(self, phase: str) -> Real:
+        """Return the FLOPs of a phase, each counted once: those of the pass on one device."""
+        with inputs(self.known):
+            ops = undivided(self.setup).ops(self.work(phase))
+        return sum((named(op.name, op.flops * self.times(op), "FLOP") for op in ops), 0.0)
 
     def times(self, op: Op) -> Real:
         """Return how often an operator occurs in a pass; a plain 1 leaves no trace."""
@@ -224,6 +249,7 @@ class TracedPass:
     """The operators of one pass with their traced times."""
 
     ops: tuple[PricedOp, ...]
+    hidden: Real = 0.0
 
     @cached_property
     def host_s(self) -> Real:
@@ -232,8 +258,16 @@ class TracedPass:
 
     @cached_property
     def device_s(self) -> Real:
-        """Device time of all operators."""
-        return sum((named(p.op.name, p.device_s, "s") for p in self.ops), 0.0)
+        """Device time of all operators; with an overlap, of computing and communication beside each other."""
+        if not self.hidden or not self.links_s:
+            return sum((named(p.op.name, p.device_s, "s") for p in self.ops), 0.0)
+        own = sum((named(p.op.name, p.device_s, "s") for p in self.ops if p.op.kind not in COLLECTIVES), 0.0)
+        return overlapped_time(named("computing", own, "s"), named("links", self.links_s, "s"), self.hidden)
+
+    @cached_property
+    def links_s(self) -> Real:
+        """Device time of all collectives."""
+        return sum((named(p.op.name, p.device_s, "s") for p in self.ops if p.op.kind in COLLECTIVES), 0.0)
 
     @cached_property
     def time_s(self) -> Real:
@@ -254,9 +288,13 @@ class TracedPass:
     def op_time(self, name: str) -> Real:
         """Return the time of one operator, its share of the waiting for the host included."""
         priced = self.op(name)
+        shown = priced.device_s
+        if self.hidden and priced.op.kind in COLLECTIVES:
+            own = sum((p.device_s for p in self.ops if p.op.kind not in COLLECTIVES), 0.0)
+            shown = shown * (1.0 - hidden_share(float(self.links_s), float(own), float(self.hidden)))
         if not self.host_s > self.device_s:
-            return priced.device_s
+            return shown
         host = named("host time of the pass", self.host_s, "s")
         device = named("device time of the pass", self.device_s, "s")
         wait = host_wait(named("host time", priced.host_s, "s"), host, device)
-        return named("device time", priced.device_s, "s") + named("waiting for the host", wait, "s")
+        return named("device time", shown, "s") + named("waiting for the host", wait, "s")

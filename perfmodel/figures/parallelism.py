@@ -15,8 +15,8 @@ from perfmodel.explain import Card, worked
 from perfmodel.figures import theme
 from perfmodel.formulas import layouts as formula
 from perfmodel.hardware import LINKS
-from perfmodel.layout_curves import GATHERED, ONE_D, TWO_D, PopeCurves, Scaling, inner_width, link_rate
-from perfmodel.layouts import Layout
+from perfmodel.layout_curves import GATHERED, ONE_D, TWO_D, PopeCurves, Scaling, link_rate
+from perfmodel.layouts import Layout, inner_width
 from perfmodel.scenario import Scenario
 from perfmodel.step import REGIMES
 from perfmodel.units import GIGA, MEGA, MILLI, count, show, significant
