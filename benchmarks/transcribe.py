@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.requests import data_type, scenario_row
 from benchmarks.score_kernels import attention_row, gemm_row
-from benchmarks.score_requests import data_type, scenario_row
 from perfmodel.published import COMMON, FOLDER, asked
 
 CALIBRATION = Path(__file__).resolve().parents[2] / "shared" / "calibration"

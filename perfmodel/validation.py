@@ -127,7 +127,7 @@ def _of_report(row: Published, report: Report) -> float:
         "tpot_s": report.tpot_s,
         # Measured on static batches and without a queue: the pass of the whole batch.
         "prefill_time_s": report.prefill_s,
-        "ttft_s": report.prefill_s,
+        "ttft_s": report.prefill_s + (report.decode_step_s if report.setup.engine.first_token_step else 0.0),
         # Frameworks count what they allocate, not the context and its reserve.
         "peak_allocated_bytes_total": (memory.total - memory.reserve) * report.scenario.n,
         "weights_bytes": report.weight_bytes,
