@@ -71,7 +71,7 @@ def test_every_figure_is_answered() -> None:
 
 
 def test_headline_is_the_scorers() -> None:
-    """The page's headline equals the bench's function on the same rows, predicted anew by what the bench predicts with."""
+    """The page's headline equals the bench's function on the same rows, predicted anew by the bench."""
     groups: dict[str, list[float]] = {}
     for check in v.shown("requests", "what", "all"):
         report = estimate(check.scenario)
