@@ -1,6 +1,10 @@
 """Where do the time, the bytes and the money go?"""
 
+import streamlit as st
+
 from pages import frame
+from pages.parts.share import onward
+from perfmodel.diagnosis import tables
 from perfmodel.figures import operators, roofline, time_bar
 from perfmodel.units import show, significant
 
@@ -17,6 +21,9 @@ page.metric_row(
     ]
 )
 page.picture(time_bar.svg(report), time_bar.describe(report))
+with st.container(border=True, gap="xsmall"):
+    st.markdown(tables.why_and_what(page.scenario))
+    onward(("Diagnosis", "Cures", "Regime map"))
 page.show(
     roofline.figure(report), "roofline", height=370, describe=roofline.describe(report), legend=roofline.legend(report)
 )

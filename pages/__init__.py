@@ -33,7 +33,8 @@ What a page may use of `page`:
 - `page.show(figure, key, *, height=None, describe="", legend=(), on_select=False)`: a figure given as a plain dict
   {"data": [...], "layout": {...}} with a sentence below it for those who do not see it. With `on_select=True` it
   returns the customdata of the clicked point, or None; `on_select="op"` makes a click choose its customdata in the
-  secondary control `op` (which keyboards reach too). `legend` is a list of `theme.Mark` (glyph, colour, text) written
+  secondary control `op` (which keyboards reach too); a function as `on_select` is called with the customdata, to
+  change the scenario by `state.choose`. `legend` is a list of `theme.Mark` (glyph, colour, text) written
   as text below the figure: Plotly's own legend costs some 30 ms a redraw, so switch it off on pages with sliders.
 - `page.picture(svg, describe)`: an SVG picture, far cheaper than a figure where nothing is hovered or clicked.
 - `page.table(rows, key)`: a table from a list of dicts (column -> text or number).
@@ -280,12 +281,12 @@ class Page:
         height: int | None = None,
         describe: str = "",
         legend: Sequence[Mark] = (),
-        on_select: bool | str = False,
+        on_select: bool | str | Callable[[Any], None] = False,
     ) -> Any:
         """Draw a figure given as a plain dict, with its legend and a sentence for those who do not see it.
 
         With `on_select=True` return the customdata of the clicked point, or None; `on_select="op"` makes a click choose
-        that customdata in the secondary control `op` instead.
+        that customdata in the secondary control `op` instead, and a function is called with it.
         """
         figure["layout"].setdefault("uirevision", key)
         if height:
@@ -355,10 +356,12 @@ def clicked(selection: Any) -> Any:
     return data[0] if isinstance(data, list | tuple) and len(data) == 1 else data
 
 
-def _picked(page: str, key: str, widget: str) -> None:
+def _picked(page: str, told: str | Callable[[Any], None], widget: str) -> None:
     found = clicked(st.session_state.get(widget))
-    if found is not None:
-        state.set_view(page, key, str(found[0] if isinstance(found, list | tuple) else found))
+    if found is not None and callable(told):
+        told(found)
+    elif found is not None:
+        state.set_view(page, str(told), str(found[0] if isinstance(found, list | tuple) else found))
     state.touch()
 
 

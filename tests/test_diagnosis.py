@@ -224,3 +224,24 @@ def test_page_unfolds(phase: str) -> None:
     shares = next(table for table in tables_ if "Ridge" in table.columns)
     for _, row in shares.iterrows():
         assert sum(float(row[name].rstrip("%")) for name in REGIMES) == pytest.approx(100.0, abs=0.25)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_home_says_why_and_what(scenario: Scenario) -> None:
+    """S7: home names the regime's remedy with a gain, and a resource whose doubling gains less than it."""
+    text = tables.why_and_what(scenario)
+    regime = case_of(scenario, "request").regime
+    assert tables.REMEDIES[regime][1:] in text
+    right, vain = (float(found) for found in re.findall(r"([\d.]+)×", text))
+    assert right >= vain >= 1.0
+
+
+def test_three_clicks_from_home() -> None:
+    """Home offers Diagnosis and the regime map below the verdict, each link carrying the scenario."""
+    app = run("app.py", {"batch": "5"})
+    text = " ".join(element.value for element in app.markdown)
+    assert "**Why.**" in text
+    assert "**What to do.**" in text
+    links = {item.proto.label: item.proto.query_string for item in app.get("page_link")}
+    for name in ("Diagnosis", "Regime map"):
+        assert "batch=5" in links[name]

@@ -39,12 +39,13 @@ def _link(now: Session, page: PageFile, label: str) -> None:
 
 
 def onward(names: Sequence[str]) -> None:
-    """Draw links to pages by name, each carrying the scenario, with the question it answers; only those there are."""
+    """Draw links to pages by name, each carrying the scenario; only those there are."""
     now, known = session(), {page.name: page for page in pages()}
     with st.container(horizontal=True, gap="small"):
         for name in names:
             if page := known.get(name):
-                st.page_link(page.path, label=f"**{page.name}**: {page.question}", query_params=link_of(now, page.name))
+                query, arrow = link_of(now, page.name), ":material/arrow_forward:"
+                st.page_link(page.path, label=page.name, icon=arrow, help=page.question, query_params=query)
 
 
 def open_with(name: str, label: str, query: dict[str, str]) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from perfmodel.diagnosis.case import BOUND, PHASES, Case, case_of
 from perfmodel.diagnosis.flips import Flip, Turn, operator_turns
 from perfmodel.diagnosis.sensitivity import Effect
+from perfmodel.estimate import cached_estimate
 from perfmodel.formulas.overhead import elasticity
 from perfmodel.formulas.roofline import amdahl_time, arithmetic_intensity, ridge_intensity
 from perfmodel.report import Report
+from perfmodel.scenario import Scenario
 from perfmodel.step import REGIMES, Step, TimedOp
 from perfmodel.units import show, significant
 
@@ -61,6 +64,45 @@ def sentence(report: Report, case: Case, found: tuple[Flip, ...]) -> str:
         f"The largest part is {top.op.name} with {top.time_s / float(step.time_s):.0%}{whose}; "
         f"without it the pass would be {significant(removed_gain(step, top))}× faster, and no cure of it gives more."
     )
+
+
+#: What helps against each regime, in the articles' order, and what is worth nothing.
+REMEDIES = {
+    "compute": "fewer operations or faster arithmetic (lower precision, tensor cores, pruning, another chip)",
+    "memory": "fewer bytes (quantised weights or cache, fusion), more sequences per read (batch), more bandwidth",
+    "network": "fewer or smaller messages (another layout, fewer devices), faster links",
+    "overhead": "fewer launches (CUDA graphs, compilation, fusion), a leaner host, more work per launch (batch)",
+}
+
+
+@lru_cache(maxsize=256)
+def why_and_what(scenario: Scenario) -> str:
+    """Return in two sentences why a scenario is slow and what to do, with what the right and a wrong cure give."""
+    report, case = cached_estimate(scenario), case_of(scenario, "request")
+    now, regime, top = float(case.time_s()), case.regime, largest(report.decode)
+    share = float(case.shares[REGIMES.index(regime)])
+    helps = now / float(case.time_s({regime: 2.0}))
+    needed = [name for name, need in zip(REGIMES, case.needs_s, strict=True) if need > 0 and name != regime]
+    gains = {name: now / float(case.time_s({name: 2.0})) for name in needed}
+    vain = min(gains, key=lambda name: gains[name])
+    part = top.time_s / float(report.decode.time_s)
+    cures = REMEDIES[regime]
+    return (
+        f"**Why.** {share:.0%} of the request's {show(now, 's')} are {_SPENT[regime]}; "
+        f"in a decode step {top.op.name} takes most, {part:.0%}.  \n"
+        f"**What to do.** {cures[0].upper()}{cures[1:]}: half of that time would make it "
+        f"{significant(helps)}× faster. Do not work on the {NAMES[vain].lower()}: "
+        f"twice as good, it gives {gains[vain]:.2f}×."
+    )
+
+
+#: What the time of a regime is spent on.
+_SPENT = {
+    "compute": "spent computing",
+    "memory": "spent waiting for memory",
+    "network": "spent waiting for other devices",
+    "overhead": "spent launching kernels and scheduling",
+}
 
 
 def _distance(report: Report, step: Step, case: Case) -> str:
