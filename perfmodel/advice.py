@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from perfmodel.diagnosis.case import BOUND, case_of
-from perfmodel.diagnosis.flips import Flip, flip
-from perfmodel.formulas.roofline import amdahl_time, critical_batch
+from perfmodel.diagnosis.flips import Flip, flip, linear_critical_batch
+from perfmodel.formulas.roofline import amdahl_time
 from perfmodel.report import Report
-from perfmodel.setup import Setup
 from perfmodel.step import REGIMES, Step
 from perfmodel.units import significant
 
@@ -32,12 +31,6 @@ class Verdict:
     top_share: float
     top_gain: float
     sentence: str
-
-
-def linear_critical_batch(setup: Setup) -> float:
-    """Return b* = (bytes per weight / 2) F / W of the setup's weight type and math on its chip."""
-    peak, bandwidth = setup.rates.flops["linear"], setup.chip.memory_bytes_per_s
-    return float(critical_batch(setup.precision.weight_bytes, peak, bandwidth))
 
 
 def margin(step: Step) -> float:

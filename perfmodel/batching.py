@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from perfmodel.advice import linear_critical_batch
 from perfmodel.blocks import parameters
+from perfmodel.diagnosis.flips import linear_critical_batch
 from perfmodel.estimate import setup
 from perfmodel.hardware import ACCELERATORS
 from perfmodel.memory import Memory, cache_bytes

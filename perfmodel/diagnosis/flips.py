@@ -14,7 +14,9 @@ from typing import TypeAlias
 import numpy as np
 
 from perfmodel.diagnosis.case import Case
+from perfmodel.formulas.roofline import critical_batch
 from perfmodel.scenario import MAX_CONTEXT_STRETCH
+from perfmodel.setup import Setup
 from perfmodel.step import REGIMES, Array
 
 Indices: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.intp]]
@@ -81,6 +83,12 @@ def reach(case: Case, axis: str) -> tuple[float, float, float]:
         limit = d.max_context * (1 if d.position_rows else MAX_CONTEXT_STRETCH)
         return float(case.input), 1.0, max(float(case.input), limit - float(case.prefix + case.output))
     return 1.0, 1.0 / MOST_FACTOR, MOST_FACTOR
+
+
+def linear_critical_batch(setup: Setup) -> float:
+    """Return b* = (bytes per weight / 2) F / W of the setup's weight type and math on its chip."""
+    peak, bandwidth = setup.rates.flops["linear"], setup.chip.memory_bytes_per_s
+    return float(critical_batch(setup.precision.weight_bytes, peak, bandwidth))
 
 
 def operator_turns(case: Case) -> dict[str, Turn | None]:
