@@ -165,8 +165,8 @@ class Show:
         common: dict[str, Any] = {"key": self._widget, "disabled": self.id in self.answers}
         if question.options:
             options = self.worked.options(self.language)
-            held = hold(self._widget, said or None, "index", list(options).index(said) if said else None)
-            kept = held if said else {"index": None}
+            place = {"shown": list(options).index(said)} if said else {}
+            kept = hold(self._widget, said, "index", **place) if said else {"index": None}
             st.radio(
                 self.say["predict"],
                 tuple(options),

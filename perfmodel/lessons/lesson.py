@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -57,22 +58,22 @@ class Worked:
             raise ValueError(f"step {self.step.id}: one option must hold, not {', '.join(holds) or 'none'}")
         return holds[0]
 
-    def shown(self, name: str, digits: int = 3) -> str:
-        """Return a value as it stands in a text, with its unit."""
+    def shown(self, name: str, digits: int = 3, language: str = "en") -> str:
+        """Return a value as it stands in a text, with its unit; what is counted is named in the language."""
         unit, value = self.step.values[name].rpartition("|")[2].strip(), self.values[name]
         if isinstance(value, str):
             return value
         if "|" not in self.step.values[name]:
             unit = ""
-        return f"{show(value, '', digits)} ×" if unit == "×" else show(value, unit, digits)
+        return f"{show(value, '', digits)} ×" if unit == "×" else _counted(show(value, unit, digits), language)
 
     def text(self, language: str, field: str) -> str:
         """Return one text of the step with its numbers put in."""
-        return self._filled(getattr(self.step.words(language), field))
+        return self._filled(getattr(self.step.words(language), field), language)
 
     def options(self, language: str) -> dict[str, str]:
         """Return the choices with their numbers put in."""
-        return {key: self._filled(text) for key, text in self.words(language).options.items()}
+        return {key: self._filled(text, language) for key, text in self.words(language).options.items()}
 
     def drawing(self, language: str) -> Drawing | None:
         """Return the figure of the reveal; None if the step has none."""
@@ -87,8 +88,8 @@ class Worked:
         """Return the texts as the file holds them."""
         return self.step.words(language)
 
-    def _filled(self, text: str) -> str:
-        return VALUE.sub(lambda found: self.shown(found[1], int(found[2] or 3)), text)
+    def _filled(self, text: str, language: str) -> str:
+        return VALUE.sub(lambda found: self.shown(found[1], int(found[2] or 3), language), text)
 
     def shown_answer(self, language: str) -> str:
         """Return the right answer as a reader sees it."""
@@ -99,7 +100,7 @@ class Worked:
         if isinstance(guess, str):
             return self.options(language)[guess]
         unit = self.step.question.unit
-        return f"{show(guess)} ×" if unit == "×" else show(guess, si_unit(unit))
+        return f"{show(guess)} ×" if unit == "×" else _counted(show(guess, si_unit(unit)), language)
 
     def read(self, text: str) -> float | str | None:
         """Return an answer from a link or a widget: a number in the unit of the entry, or a key; None if it is none."""
@@ -122,7 +123,13 @@ class Worked:
         """Return what a reader is told about the prediction."""
         say = phrases(language)
         said = say["said"].format(guess=self.shown_guess(guess, language), answer=self.shown_answer(language))
-        return f"{say['right' if self.right(guess) else 'wrong']} {said}"
+        return say["right" if self.right(guess) else "wrong"] + said
+
+
+def _counted(text: str, language: str) -> str:
+    # "4,096 tokens": the only units that are words.
+    found = re.fullmatch(r"(.*) (tokens|sequences)", text)
+    return f"{found[1]} {phrases(language)[found[2]]}" if found else text
 
 
 def _build(key: str, table: dict[str, object]) -> Lesson:

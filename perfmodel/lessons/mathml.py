@@ -23,7 +23,7 @@ def mathml(latex: str, *, block: bool = True) -> str:
     r"""Return an equation as a MathML element; raise a `ValueError` that names a command it does not know.
 
     >>> mathml(r"\frac{p}{F}", block=False)
-    '<math><mfrac><mi>p</mi><mi>F</mi></mfrac></math>'
+    '<math><mfrac><mrow><mi>p</mi></mrow><mrow><mi>F</mi></mrow></mfrac></math>'
     """
     parts = _TOKEN.findall(latex.replace(r"\text{", r"\text {"))
     reader = _Reader(latex, _with_texts(latex, parts))

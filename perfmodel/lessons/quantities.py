@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any
 
-from perfmodel import notebook
+from perfmodel import breakdown, notebook
 from perfmodel.batching import batch_curve
 from perfmodel.blocks import parameters
 from perfmodel.convnet import RESNET_50, Conv
@@ -186,6 +186,11 @@ def model_cache(model: str, tokens: float) -> float:
     return float(cache_bytes(MODELS[model].dimensions, tokens, 2.0))
 
 
+def growth(s: Scenario, row: float, field: str) -> float:
+    """Return by what a field grows in a model twice as deep (0), twice as wide (1), twice as wide and L/4 deep (2)."""
+    return float(getattr(breakdown.growth(s.resolved_model.dimensions)[int(row)], field))
+
+
 @lru_cache(maxsize=256)
 def _network(network: str, gpu: str, engine: str, dtype: str, depth: float, width: float) -> NetworkSetup:
     shape = RESNET_50 if network == "resnet" else MLP(int(depth), int(width))
@@ -270,15 +275,15 @@ def _result(name: str, s: Scenario, **changes: Any) -> float:
 _OWN = (
     time_s, sequential_s, overlapped_s, idle_share, share, need_s, regime, total, op_time_s, largest_op, linear_need_s,
     memory_bytes, largest_batch, knee, peak, bandwidth, capacity, ridge, multiprocessors, clock_hz, usd_per_hour,
-    measured_share, dimension, parameter_count,
+    measured_share, dimension, parameter_count, growth,
 )  # fmt: skip
 #: Functions of this file that need no scenario.
 _FREE = (
     model_kv_per_token, model_cache, network_s, network_knee, network_need_s, network_flops, mlp_parameters,
     conv_weights, conv_reuse, conv_intensity, notebook_s, notebook_measured_s, notebook_share, notebook_op_s,
 )  # fmt: skip
-#: Numbers of a report under their own name: `ttft_s(batch=8)`.
-_RESULTS = (*PLAIN_RESULTS, "prefill_s")
+#: Numbers of a report under their own name: `ttft_s(batch=8)`. `chip_seconds` is the formula: it says of what.
+_RESULTS = (*(name for name in PLAIN_RESULTS if name != "chip_seconds"), "prefill_s")
 
 
 @lru_cache(maxsize=1)
