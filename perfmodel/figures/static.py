@@ -10,7 +10,7 @@ from typing import Any
 
 from perfmodel.figures import theme
 from perfmodel.figures.theme import Figure
-from perfmodel.units import significant
+from perfmodel.units import show, significant
 
 WIDTH, HEIGHT = 680.0, 330.0
 _LEFT, _RIGHT, _TOP, _BOTTOM, _ROW = 90.0, 90.0, 14.0, 46.0, 18.0
@@ -110,12 +110,17 @@ def _ticks(spec: Any, low: float, high: float, log: bool) -> tuple[tuple[float, 
     if log:
         every = max(1, round((high - low) / 6))
         powers = range(math.ceil(low), math.floor(high) + 1, every)
-        return tuple((10.0**power, significant(10.0**power)) for power in powers)
+        return tuple((10.0**power, _short(10.0**power)) for power in powers)
     step = 10.0 ** math.floor(math.log10((high - low) / 3))
     step *= next(factor for factor in (1.0, 2.0, 5.0, 10.0) if (high - low) / (step * factor) <= 6)
     found = [math.ceil(low / step) * step + index * step for index in range(8)]
     percent = "%" in spec.get("tickformat", "")
-    return tuple((v, f"{v:.0%}" if percent else significant(v)) for v in found if v <= high * 1.0001)
+    return tuple((v, f"{v:.0%}" if percent else _short(v)) for v in found if v <= high * 1.0001)
+
+
+def _short(value: float) -> str:
+    # As Plotly writes large ticks: 20G.
+    return show(value, "B").removesuffix("B").replace(" ", "") if abs(value) >= 10_000 else significant(value)
 
 
 def _panel(traces: Sequence[Any], layout: Any, pair: tuple[str, str], height: float) -> str:
@@ -212,7 +217,8 @@ def _shapes(layout: Any, x: _Axis, y: _Axis) -> Iterator[str]:
                 else y.place(10.0 ** note["y"] if y.log else note["y"])
             )
             if math.isfinite(at) and math.isfinite(high):
-                yield _text(min(at + 4, WIDTH - 90), high + 10, note["text"])
+                late = at > 0.7 * WIDTH
+                yield _text(at - 4 if late else at + 4, high + 10, note["text"], "end" if late else "start")
 
 
 def _legend(index: int, name: str, colour: str, height: float) -> str:
