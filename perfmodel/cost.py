@@ -82,13 +82,13 @@ class Tariff:
 
 
 def own_prices(text: str) -> dict[str, float]:
-    """Read prices as they travel in a link; a `ValueError` names what is wrong.
+    """Read prices as they travel in a link, "list" for none; a `ValueError` names what is wrong.
 
     >>> own_prices("h100=2.5, b200-sxm=4")
     {'h100-sxm': 2.5, 'b200-sxm': 4.0}
     """
     found = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
+    for part in filter(None, (part.strip() for part in text.split(",") if part.strip() != "list")):
         name, _, value = part.partition("=")
         gpu = ACCELERATORS.resolve(name.strip())
         try:

@@ -62,7 +62,7 @@ def test_prices_in_a_link() -> None:
     tariff = Tariff(prices=own_prices("h100=1.5"))
     assert bill(REPORTS[0], tariff).usd_per_hour == 1.5
     assert bill(REPORTS[2], tariff).usd_per_hour == REPORTS[2].setup.chip.usd_per_hour
-    assert own_prices("") == {}
+    assert own_prices("") == own_prices("list") == {}
     for text, said in (("h100", "is no price"), ("h100=-1", "h100-sxm=-1 is not allowed"), ("abacus=1", "abacus")):
         with pytest.raises(ValueError, match=said):
             own_prices(text)

@@ -68,18 +68,33 @@ def view_keys() -> frozenset[str]:
 def view_defaults(name: str) -> Mapping[str, str | None]:
     """Return link key -> default of one page's secondary controls, read from its calls of `choice`, `number`, `text`.
 
-    The key is the first argument: a literal, or an f-string with one digit in it. The default (`CONTROLS` says where)
-    is a literal or a constant of the file; None stands for one that only the run can tell.
+    Those of the files in pages/parts that it imports count too. The key is the first argument: a literal, or an
+    f-string with one digit in it. The default (`CONTROLS` says where) is a literal or a constant of the file; None
+    stands for one that only the run can tell.
     """
     found: dict[str, str | None] = {}
     for page in pages():
         if page.name == name:
             tree = ast.parse((ROOT / page.path).read_text(encoding="utf-8"))
-            constants = dict(pair for node in tree.body for pair in _constant(node))
-            for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-                if isinstance(call.func, ast.Attribute) and call.func.attr in CONTROLS and call.args:
-                    place = CONTROLS[call.func.attr]
-                    found |= dict.fromkeys(_keys(call.args[0]), _default(call, place, constants))
+            for part in (tree, *_shared(tree)):
+                found |= _controls(part)
+    return found
+
+
+def _shared(tree: ast.Module) -> Iterator[ast.Module]:
+    """Yield the files of pages/parts that a page imports: controls that several pages share are drawn there."""
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pages.parts."):
+            path = ROOT.joinpath(*(node.module or "").split(".")).with_suffix(".py")
+            yield ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _controls(tree: ast.Module) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    constants = dict(pair for node in tree.body for pair in _constant(node))
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        if isinstance(call.func, ast.Attribute) and call.func.attr in CONTROLS and call.args:
+            found |= dict.fromkeys(_keys(call.args[0]), _default(call, CONTROLS[call.func.attr], constants))
     return found
 
 

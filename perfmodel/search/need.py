@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -218,6 +218,12 @@ class Answer:
             return np.asarray(
                 each if over == "device" else each * 3600.0 / np.where(self.price > 0, self.price, np.nan)
             )
+
+
+@lru_cache(maxsize=32)
+def answered(study: Study, need: Need) -> Answer:
+    """Return the answer to a need, kept: a page asks for the same one at every rerun."""
+    return Answer(study, need)
 
 
 def fleets(study: Study, counts: Any) -> dict[str, Array]:

@@ -26,6 +26,11 @@ def priced_chips() -> tuple[str, ...]:
     return tuple(c.id for c in chips if c.peak_flops and c.memory_bytes_per_s > 0 and c.memory_bytes > 0)
 
 
+def listed_chips() -> tuple[str, ...]:
+    """Return those of them that have a list price."""
+    return tuple(id for id in priced_chips() if ACCELERATORS[id].usd_per_hour > 0)
+
+
 def connected(gpu: str) -> bool:
     """Tell whether several of this accelerator can share a model: a link or PCIe is known, or it is the user's own."""
     if gpu not in ACCELERATORS:

@@ -87,7 +87,7 @@ def _columns(space: Space, resolved: Setup) -> Array:
     return np.stack([batch, tpot, queued, late, made, rate, np.broadcast_to(memory, batch.shape), busy])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Study:
     """What has been priced so far: combinations, their points as columns, and what could not be priced."""
 
@@ -171,17 +171,19 @@ def _kind(problem: str) -> str:
     return problem
 
 
-def search(space: Space, cluster: str = "") -> Iterator[Progress]:
+def search(space: Space, cluster: str = "", known: tuple[Priced, ...] = ()) -> Iterator[Progress]:
     """Price a space block by block; stop by no longer asking. The last `Progress` holds everything.
+
+    `known`: what a stopped search has priced already (`Progress.priced`, without a cluster): it goes on from there.
 
     `cluster`: "" prices here, "dask" on workers started on this machine, "tcp://…" on a running Dask cluster; the
     results are the same, in the same order.
     """
     everything = space.combinations()
-    blocks = [everything[i : i + BLOCK] for i in range(0, len(everything), BLOCK)]
-    found: dict[int, list[Priced]] = {}
+    blocks = [everything[i : i + BLOCK] for i in range(len(known), len(everything), BLOCK)]
+    found: dict[int, list[Priced]] = {-1: list(known)}
     stream = _on_cluster(space, blocks, cluster) if cluster else _here(space, blocks)
-    done = 0
+    done = len(known)
     for number, priced in stream:
         found[number] = priced
         done += len(priced)
@@ -223,7 +225,7 @@ def _on_cluster(
 
 def whole(space: Space, cluster: str = "") -> Study:
     """Price a whole space at once."""
-    *_, last = (None, *search(space, cluster))
-    if last is None:
+    if not space.combinations():
         raise ValueError("the space is empty: give at least one accelerator, layout, type and engine")
+    *_, last = search(space, cluster)
     return last.study()
