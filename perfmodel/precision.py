@@ -18,11 +18,11 @@ AUTO_MATH = {"fp32": "fp32", "fp16": "fp16", "bf16": "bf16", "fp8": "fp8", "int8
 #: What runs instead, in order, when a chip has no unit for a type: the operands are converted first.
 FALLBACK = {
     # Without FP4 units the weights are unpacked to 16 bit, as weight-only kernels do.
-    "fp4": ("bf16", "fp16", "fp32"),
-    "fp8": ("bf16", "fp16", "fp32"),
-    "int8": ("bf16", "fp16", "fp32"),
-    "bf16": ("fp16", "fp32"),
-    "fp16": ("bf16", "fp32"),
+    "fp4": ("bf16", "fp16", "fp32", "tf32"),
+    "fp8": ("bf16", "fp16", "fp32", "tf32"),
+    "int8": ("bf16", "fp16", "fp32", "tf32"),
+    "bf16": ("fp16", "fp32", "tf32"),
+    "fp16": ("bf16", "fp32", "tf32"),
     "tf32": ("fp32", "bf16"),
     "fp32": ("tf32", "bf16", "fp16"),
 }

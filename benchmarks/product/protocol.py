@@ -93,8 +93,8 @@ class Visitor:
         finally:
             del self.values[element.id]
 
-    async def rerun(self, fragment: str = "") -> Run:
-        """Ask for a run and read until it has finished."""
+    async def ask(self, fragment: str = "") -> None:
+        """Ask for a run and leave it at that."""
         message = BackMsg()
         ask = message.rerun_script
         ask.query_string, ask.page_script_hash, ask.fragment_id = self.query, self.page_hash, fragment
@@ -102,10 +102,14 @@ class Visitor:
             ask.page_name = self.page
         ask.cached_message_hashes.extend(list(self.cache)[-_REMEMBERED:])
         ask.widget_states.widgets.extend(self.values.values())
+        await self.socket.send(message.SerializeToString())
+
+    async def rerun(self, fragment: str = "") -> Run:
+        """Ask for a run and read until it has finished."""
         began, received = time.perf_counter(), 0
         texts: list[str] = []
         exceptions: list[str] = []
-        await self.socket.send(message.SerializeToString())
+        await self.ask(fragment)
         while True:
             data = await asyncio.wait_for(self.socket.recv(), PATIENCE_S)
             received += len(data)

@@ -42,6 +42,8 @@ class Session:
     details: str | None = None
     touched: bool = False
     from_link: bool = False
+    #: Back came to the short link from which the page had written its long one: writing that again would be a trap.
+    resting: bool = False
     #: On the first run of a session, what each widget was given to show.
     given: dict[str, Any] | None = None
 
@@ -59,13 +61,16 @@ def begin(page: str) -> Session:
     same = now.page == page
     now.from_link, now.given = False, None if now.page else {}
     if same and (now.touched or link == now.written):
+        now.resting = now.resting and not now.touched
         if now.touched:
             now.notices = ()
             _take_edits(now)
     else:
         # An edit may arrive together with the page change that it was made before.
         edits = now.edits if now.touched else {}
+        before = link_of(now, page)
         _arrive(now, page, link)
+        now.resting = same and not edits and link_of(now, page) == before
         if edits:
             now.edits = edits
             _take_edits(now)
@@ -129,7 +134,7 @@ def link_of(now: Session, page: str) -> dict[str, str]:
 
 def write_link(now: Session) -> None:
     """Put the link of the present page into the address bar, if it is not there already."""
-    now.written = link_of(now, now.page)
+    now.written = read_link() if now.resting else link_of(now, now.page)
     if read_link() != now.written:
         st.query_params.from_dict(now.written)
 

@@ -8,11 +8,12 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from benchmarks.product.server import CHROMIUM_FLAGS, Server, find_chromium, serve
 
 ACTION_LIMIT_MS = 20_000
+expect.set_options(timeout=ACTION_LIMIT_MS)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest reads -m
