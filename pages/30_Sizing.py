@@ -13,14 +13,14 @@ MAKERS = ("any", "NVIDIA", "AMD", "Google", "Intel")
 page = frame("Sizing", "How many of which accelerator serve these users in time, and at what price?")
 top = st.container()
 with st.container(horizontal=True):
-    users = page.number("users", "Users", 1000, low=1, high=10_000_000, step=100)
+    users = page.number("users", "Users [people]", 1000, low=1, high=10_000_000, step=100)
     hourly = page.number(
-        "hourly", "Requests per user and hour", 0.0, low=0.0, high=3600.0, help="0: all at the same time"
+        "hourly", "Requests of each [per hour]", 0.0, low=0.0, high=3600.0, help="0: all at the same time"
     )
     first = page.number(
         "first", "First token within [s]", 2.0, low=0.0, high=600.0, step=0.5, help="95 %, queue included"
     )
-    speed = page.number("speed", "Tokens/s of each", 30.0, low=0.1, high=10_000.0, step=5.0)
+    speed = page.number("speed", "Speed for each [tokens/s]", 30.0, low=0.1, high=10_000.0, step=5.0)
 with st.container(horizontal=True):
     goal = page.choice("goal", "Best is", GOALS, "price", labels=words.GOAL_WORDS)
     maker = page.choice("maker", "Maker", MAKERS, "any")

@@ -17,7 +17,7 @@ chips = priced_chips()
 names = {id: ACCELERATORS[id].name for id in chips} | {NONE: "–"}
 top = st.container()
 with st.container(horizontal=True):
-    speed = page.number("speed", "Tokens/s of each user, at least", 30.0, low=0.0, high=10_000.0, step=5.0)
+    speed = page.number("speed", "Speed for each user, at least [tokens/s]", 30.0, low=0.0, high=10_000.0, step=5.0)
     per = page.choice("per", "Per", tuple(contest.PER), "device", labels=contest.PER)
     what = page.choice("what", "Show", tuple(contest.WHAT), "throughput", labels=contest.WHAT)
     engines = {id: ENGINES[id].name for id in SERVING}

@@ -11,19 +11,21 @@ page = frame("Load", "What do users see when requests arrive at random?")
 scenario = page.scenario
 top = st.container()
 with st.container(horizontal=True):
-    rate = page.number("rate", "Requests per second", 1.0, low=0.001, high=1e6, step=0.5, help="all copies together")
+    rate = page.number("rate", "Arrivals [requests/s]", 1.0, low=0.001, high=1e6, step=0.5, help="all copies together")
     first = page.number("first", "Promise: first token [s]", 1.0, low=0.001, high=3600.0, step=0.25)
-    speed = page.number("speed", "Promise: tokens/s each", 30.0, low=0.01, high=1e5, step=5.0)
+    speed = page.number("speed", "Promise: speed for each [tokens/s]", 30.0, low=0.01, high=1e5, step=5.0)
     schedule = page.choice("schedule", "Prompts", SCHEDULES, "chunked", labels=words.SCHEDULE_WORDS)
 place = st.container()
 with st.expander("Lengths, cache and scheduling", key="load.details"):
     with st.container(horizontal=True):
         spread_in = page.number(
-            "ivar", "Spread of prompts", 1.0, low=0.0, high=10.0, step=0.1, help="deviation over mean"
+            "ivar", "Spread of prompts [deviations/mean]", 1.0, low=0.0, high=10.0, step=0.1, help="deviation over mean"
         )
-        spread_out = page.number("ovar", "Spread of answers", 1.0, low=0.0, high=10.0, step=0.1)
+        spread_out = page.number("ovar", "Spread of answers [deviations/mean]", 1.0, low=0.0, high=10.0, step=0.1)
         chunk = page.number("chunk", "Chunk [tokens]", 0, low=0, high=1_000_000, help="0: the engine's own")
-        slots = page.number("slots", "Most in flight", 256, low=0, high=4096, help="on one copy; 0: what memory holds")
+        slots = page.number(
+            "slots", "Most in flight [requests]", 256, low=0, high=4096, help="on one copy; 0: what memory holds"
+        )
         pages_of = page.number("block", "KV page [tokens]", 16, low=1, high=4096)
         home = page.choice("home", "Cached prefix", PREFIX_HOMES, "own", labels=words.HOME_WORDS)
 

@@ -93,24 +93,24 @@ def tariff_control(page: Page) -> Tariff:
             placeholder="h100-sxm=2.5, b200-sxm=4",
             help="accelerator=USD per hour, instead of the list price of its spec file; the link carries them",
         )
-        region = page.number("region", "Region factor", 1.0, low=0.1, high=10.0, step=0.05, help="on list prices")
+        region = page.number("region", "Region factor [x]", 1.0, low=0.1, high=10.0, step=0.05, help="on list prices")
     more: dict[str, Any] = {}
     if terms != "on demand":
         with st.container(horizontal=True):
-            more["busy"] = page.number("busy", "Used share of hours", 1.0, low=0.01, high=1.0, step=0.05)
+            more["busy"] = page.number("busy", "Used share of hours [1]", 1.0, low=0.01, high=1.0, step=0.05)
             if terms == "reserved":
                 more["discount"] = page.number(
-                    "off", "Discount", 0.4, low=0.0, high=0.95, step=0.05, help="an estimate"
+                    "off", "Discount [share]", 0.4, low=0.0, high=0.95, step=0.05, help="an estimate"
                 )
             else:
                 help = "with its part of server and network; an estimate: put in your quote"
                 more["capital_usd"] = page.number(
-                    "capex", "USD apiece", 35000.0, low=1.0, high=1e7, step=1000.0, help=help
+                    "capex", "Price of one [USD]", 35000.0, low=1.0, high=1e7, step=1000.0, help=help
                 )
-                more["years"] = page.number("years", "Years", 4.0, low=0.5, high=20.0, step=0.5)
-                more["usd_per_kwh"] = page.number("kwh", "USD/kWh", 0.1, low=0.0, high=5.0, step=0.01)
+                more["years"] = page.number("years", "Written off over [years]", 4.0, low=0.5, high=20.0, step=0.5)
+                more["usd_per_kwh"] = page.number("kwh", "Electricity [USD/kWh]", 0.1, low=0.0, high=5.0, step=0.01)
                 more["overhead"] = page.number(
-                    "pue", "PUE", 1.56, low=1.0, high=5.0, step=0.01, help="Uptime Institute 2024"
+                    "pue", "PUE [W/W]", 1.56, low=1.0, high=5.0, step=0.01, help="Uptime Institute 2024"
                 )
     return Tariff(terms=terms, prices=own_prices(text), region=region, **more)
 
