@@ -9,7 +9,7 @@ from perfmodel import layout_curves, layouts
 from perfmodel.figures import parallelism
 
 VIEWS = {"time": "Layouts", "scaling": "Speed-up", "topology": "Topology", "pope": "Gather or keep", "shape": "Width"}
-GOALS = {"latency": "Latency", "throughput": "Throughput per device", "cost": "Cost"}
+GOALS = {"latency": "Latency", "first": "First token", "throughput": "Throughput per device", "cost": "Cost"}
 OVER = ("auto", "any", *layouts.SIZES[1:])
 NAMED = {"auto": "this scenario's (8 for one)", "any": "1 to 64, any"}
 
@@ -93,7 +93,7 @@ st.markdown(
     "is wide: then activations stay and **weights** move (the article's note has it the wrong way round)."
 )
 st.caption(
-    "One batch in flight: a filled pipeline gives up to as many times the tokens per second as it has stages. On one "
+    "The batch is shared out in every layout, over replicas as over the micro-batches of a pipeline. On one "
     "kind of chip the order by cost is the order by throughput per device. The curves of Pope et al. count volume "
     "only, with no start-up. Sources: Pope et al. 2022 (arXiv:2211.05102), Shoeybi et al. 2019, Huang et al. 2019."
 )

@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from pages import frame
+from pages import frame, plain
 from perfmodel.figures import training as figures
 from perfmodel.training import cached_training
-from perfmodel.training_curves import BUDGETS, Choices, answer, cards, chosen, headline, scaling
+from perfmodel.training_curves import BUDGETS, Choices, answer, cards, chosen, headline, scaling, summary
 
-page = frame("Training", "How long does training take, what fills the memory, and what does it cost?")
+page = frame("Training", "How long does training take, what fills the memory, and what does it cost?", own_verdict=True)
 
 with st.container(horizontal=True):
     devices = page.choice("devices", "Devices", (1, 8, 64, 256, 1024, 4096, 16384), 64)
@@ -34,7 +34,7 @@ report = cached_training(run)
 for text in (*changed, *report.notes):
     page.notice(text, "warning")
 
-st.markdown(answer(report))
+page.verdict(answer(report), plain(summary(report, page.scenario.resolved_model.name)))
 page.metric_row(headline(report, budget))
 page.show(figures.step_figure(report), "step", height=420, describe=figures.describe_step(report))
 

@@ -76,11 +76,11 @@ _MARKUP = re.compile(r"([\\\\`*_{}\[\]()#+\-.!|<>$:~&])")
 _BOXES = {"info": st.info, "warning": st.warning, "error": st.error}
 
 
-def frame(name: str, question: str, *, scenario_bar: bool = True) -> Page:
+def frame(name: str, question: str, *, scenario_bar: bool = True, own_verdict: bool = False) -> Page:
     """Draw what every page has in common and return the page; `name` is the page's name as its link shows it.
 
     Without `scenario_bar` the page is not about the reader's scenario: it keeps it and carries it on, and shows
-    neither sidebar nor verdict.
+    neither sidebar nor verdict. With `own_verdict` the page says its own: `page.verdict(sentence, summary)`.
     """
     st.set_page_config(page_title=f"{name} · perfmodel", layout="wide")
     now = state.begin(name)
@@ -95,11 +95,11 @@ def frame(name: str, question: str, *, scenario_bar: bool = True) -> Page:
             with st.container(horizontal=True, width="content", gap="small"):
                 pin.control(now)
                 share.button(now)
-        if scenario_bar:
-            st.subheader(sentence(now.scenario), anchor=False)
-            st.caption(summary(now.scenario))
+        top = st.container(gap="xsmall")
         messages = st.container(gap="xsmall")
-    page = Page(name, now.scenario, report, messages)
+    page = Page(name, now.scenario, report, messages, top)
+    if scenario_bar and not own_verdict:
+        page.verdict(sentence(now.scenario), summary(now.scenario))
     if now.problems:
         page.notice(
             "\n".join((*now.problems, "What you typed stays; the page shows the last scenario that fits.")), "error"
@@ -108,7 +108,7 @@ def frame(name: str, question: str, *, scenario_bar: bool = True) -> Page:
         page.notice("\n".join(now.notices))
     if broken := spec_problems():
         page.notice("\n".join(("Left out, as these files could not be read:", *broken[:MAX_BROKEN])))
-    if scenario_bar:
+    if scenario_bar and not own_verdict:
         _notes(page)
     return page
 
@@ -157,6 +157,13 @@ class Page:
     scenario: Scenario
     report: Report
     messages: Any
+    top: Any
+
+    def verdict(self, sentence: str, summary: str) -> None:
+        """Say the answer in one sentence on top of the page, and in one line what it is about."""
+        with self.top:
+            st.subheader(sentence, anchor=False)
+            st.caption(summary)
 
     def notice(self, text: str, level: str = "warning") -> None:
         """Show a message at the top of the page, its lines in one box; level info, warning or error."""

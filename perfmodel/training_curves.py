@@ -93,6 +93,16 @@ def answer(report: TrainingReport) -> str:
     )
 
 
+def summary(report: TrainingReport, model: str) -> str:
+    """Return in one line what is trained on what, and how it is spread."""
+    s = report.scenario
+    ways = (("tensor", s.tp), ("pipeline", s.pp), ("data", s.dp), ("context", s.cp), ("expert", s.ep))
+    layout = ", ".join(f"{word} {size:,}" for word, size in ways if size > 1)
+    chips = f"{s.n:,} × {s.resolved_gpu.name}" + (f" ({layout} parallel)" if layout else "")
+    step = f"{s.global_batch:,} sequences of {count(s.seq_len)} tokens a step"
+    return " · ".join((model, f"{s.precision} linear layers", chips, f"sharding {s.sharding}", step))
+
+
 @dataclass(frozen=True)
 class Scaling:
     """Tokens/s over the number of devices; `per_device` relative to the smallest layout. NaN where impossible."""

@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = ["app.py", *sorted(f"pages/{path.name}" for path in (ROOT / "pages").glob("[0-9]*.py"))]
 #: Pages that are not about the reader's scenario: they carry it on and show neither sidebar nor verdict.
 BARE = [page for page in PAGES if "scenario_bar=False" in (ROOT / page).read_text(encoding="utf-8")]
+#: Pages that answer another question than that of inference, in a sentence of their own.
+OWN = [page for page in PAGES if "own_verdict=True" in (ROOT / page).read_text(encoding="utf-8")]
 #: A visitor's worst links: each must give a page with notices, never an error.
 HOSTILE = {
     "long": {"model": "x" * 10_000, "batch": "9" * 10_000},
@@ -54,7 +56,8 @@ def messages(app: AppTest) -> list[str]:
 def check(app: AppTest, page: str = "") -> None:
     """No exception, and the verdict is on the page unless the page is about something else."""
     assert not app.exception, [error.value for error in app.exception]
-    assert any("Decode is" in element.value for element in app.subheader) == (page not in BARE)
+    assert any("Decode is" in element.value for element in app.subheader) == (page not in (*BARE, *OWN))
+    assert page not in OWN or app.subheader[0].value.endswith(".")
 
 
 @pytest.fixture

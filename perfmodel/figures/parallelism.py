@@ -25,7 +25,13 @@ Figure = dict[str, Any]
 Point = tuple[float, float]
 
 #: What is sent, told apart by pattern; all of it is network, so all of it is green.
-KINDS = {"all_reduce": ("all-reduce", ""), "all_to_all": ("all-to-all of experts", "x"), "send": ("pipeline send", "/")}
+KINDS = {
+    "all_reduce": ("all-reduce", ""),
+    "all_gather": ("all-gather", "."),
+    "reduce_scatter": ("reduce-scatter", "+"),
+    "all_to_all": ("all-to-all", "x"),
+    "send": ("sends to a neighbour", "/"),
+}
 SYMBOLS = ("circle", "square", "diamond", "hexagon", "triangle-up", "pentagon", "star", "cross")
 #: Devices drawn one by one; larger layouts show their first ones.
 MOST_DRAWN = 64
@@ -36,7 +42,9 @@ _POPE = {ONE_D: ("#d1495b", "solid"), TWO_D: ("#5b6fb5", "dash"), GATHERED: (the
 
 def short(one: Layout) -> str:
     """Return the layout where room is short: "tp8 dp2"."""
-    return " ".join(f"{key}{getattr(one, key)}" for key in ("tp", "pp", "dp", "ep") if getattr(one, key) > 1) or "1"
+    sizes = [f"{key}{getattr(one, key)}" for key in ("tp", "pp", "dp", "cp", "ep", "mb") if getattr(one, key) > 1]
+    options = {"sp": one.sp, "adp": one.adp, one.spread: one.spread != "1d", "kv/b": one.kv_split != "heads"}
+    return " ".join((*sizes, *(text for text, holds in options.items() if holds))) or "1"
 
 
 def time_bars(found: tuple[Layout, ...]) -> Figure:
