@@ -4,6 +4,7 @@ import streamlit as st
 
 from pages import frame
 from pages.parts.share import onward
+from perfmodel import how
 from perfmodel.diagnosis import tables
 from perfmodel.figures import operators, roofline, time_bar
 from perfmodel.units import show, significant
@@ -18,7 +19,8 @@ page.metric_row(
         ("Output tokens per second", significant(report.tokens_per_s)),
         ("Memory per device", operators.memory_text(report)),
         ("A million output tokens", operators.cost_text(report)),
-    ]
+    ],
+    how.home(report),
 )
 page.picture(time_bar.svg(report), time_bar.describe(report))
 with st.container(border=True, gap="xsmall"):

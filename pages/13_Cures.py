@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages import frame, plain
+from perfmodel import cached_estimate, how
 from perfmodel.cures import GOAL_WORDS, GOALS, NOTHING, Outcome, combined, outcomes, ranked
 from perfmodel.cures.words import (
     all_rows,
@@ -66,7 +67,8 @@ chosen = page.several("with", "Cures to combine", names, "")
 if chosen:
     together = combined(scenario, chosen, goal)
     st.markdown(plain(interaction(together)))
-    page.metric_row(headline(together, goal))
+    values = together.before.value(goal), together.after.value(goal)
+    page.metric_row(headline(together, goal), how.cures(cached_estimate(together.scenario), values))
     if together.skipped:
         st.caption(plain(skipped_text(together)))
     page.link("Apply all of them", together.scenario, goal=goal)

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages import frame
+from perfmodel import how
 from perfmodel.figures import explorer, operators, roofline
 
 page = frame("Operators", "What does a layer consist of, and what does each operator cost?")
@@ -29,7 +30,8 @@ with left:
     )
 with right:
     st.subheader(explorer.title(point), anchor=False)
-    page.metric_row(explorer.numbers(point))
+    wanted = ("time", "share", "flops", "bytes", "intensity")
+    page.metric_row(explorer.numbers(point), how.operator(report, phase, point.timed.op.name, wanted))
     page.show(
         roofline.figure(report, (phase,), point.key),
         "roofline",

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages import frame
+from perfmodel import how
 from perfmodel.figures import operators, roofline
 
 page = frame("Roofline", "Which operators are limited by what?")
@@ -26,7 +27,10 @@ page.show(
 )
 
 st.subheader(operators.title(point), anchor=False)
-page.metric_row(operators.numbers(point))
+page.metric_row(
+    operators.numbers(point),
+    how.operator(report, point.phase, point.timed.op.name, ("time", "share", "intensity", "rate")),
+)
 page.cards(operators.cards(report, point))
 
 st.markdown(

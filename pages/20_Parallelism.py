@@ -5,7 +5,7 @@ import streamlit as st
 from pages import frame
 from pages.parts.cards import render
 from pages.parts.state import choose
-from perfmodel import layout_curves, layouts
+from perfmodel import how, layout_curves, layouts
 from perfmodel.figures import parallelism
 
 VIEWS = {"time": "Layouts", "scaling": "Speed-up", "topology": "Topology", "pope": "Gather or keep", "shape": "Width"}
@@ -76,7 +76,7 @@ def show_shape() -> None:
 
 
 st.markdown(layouts.answer(found, goal))
-page.metric_row(layouts.headline(found, goal))
+page.metric_row(layouts.headline(found, goal), how.layouts(found, goal))
 if ranked:
     page.table(layouts.table(found, goal), "layouts")
     chosen = pick()

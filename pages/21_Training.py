@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages import frame, plain
+from perfmodel import how
 from perfmodel.figures import training as figures
 from perfmodel.training import cached_training
 from perfmodel.training_curves import BUDGETS, Choices, answer, cards, chosen, headline, scaling, summary
@@ -35,7 +36,7 @@ for text in (*changed, *report.notes):
     page.notice(text, "warning")
 
 page.verdict(answer(report), plain(summary(report, page.scenario.resolved_model.name)))
-page.metric_row(headline(report, budget))
+page.metric_row(headline(report, budget), how.training(report, BUDGETS[budget]))
 page.show(figures.step_figure(report), "step", height=420, describe=figures.describe_step(report))
 
 st.subheader("More devices: how much faster?", anchor=False)

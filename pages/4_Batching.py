@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages import frame
+from perfmodel import how
 from perfmodel.batching import COMPARED_CHIPS, answer, batch_curve, by_chip, by_precision, headline, runnable
 from perfmodel.figures import batching
 
@@ -11,7 +12,7 @@ scenario = page.scenario
 curve = batch_curve(scenario)
 
 st.markdown(answer(curve, scenario))
-page.metric_row(headline(curve, scenario))
+page.metric_row(headline(curve, page.report), how.batching(curve, page.report))
 page.show(batching.anatomy(curve, scenario.batch), "anatomy", height=400, describe=batching.describe(curve))
 
 st.subheader("Throughput: the same work in other precisions or on other chips", anchor=False)

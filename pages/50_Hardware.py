@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages import frame, plain
 from pages.parts.state import choose
-from perfmodel import chip_compare, chip_tables
+from perfmodel import chip_compare, chip_tables, how
 from perfmodel.catalogue_tables import ALL, rounded, to_csv
 from perfmodel.figures import catalogue
 
@@ -33,7 +33,7 @@ def one_chip() -> str:
         id = page.scenario.gpu if chosen == SELF else chosen
         used = id == page.scenario.gpu
         st.button("In use" if used else "Use this chip", key="use", on_click=choose, args=("gpu", id), disabled=used)
-    page.metric_row(chip_tables.headline(chips[id]))
+    page.metric_row(chip_tables.headline(chips[id]), how.chip(chips[id]))
     return id
 
 

@@ -7,7 +7,7 @@ import streamlit as st
 from pages import frame, plain
 from pages.parts import state
 from pages.parts.edits import runnable
-from perfmodel import Scenario, model_compare, model_tables
+from perfmodel import Scenario, how, model_compare, model_tables
 from perfmodel.catalogue_tables import ALL, rounded, to_csv
 from perfmodel.figures import model_catalogue
 
@@ -36,7 +36,7 @@ def one_model() -> str:
         st.button(
             "In use" if used else "Use this model", key="use", on_click=state.choose, args=("model", id), disabled=used
         )
-    page.metric_row(model_tables.headline(models[id]))
+    page.metric_row(model_tables.headline(models[id]), how.model(models[id]))
     return id
 
 

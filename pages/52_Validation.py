@@ -3,7 +3,8 @@
 import streamlit as st
 
 from pages import frame, plain
-from perfmodel import validation
+from pages.parts import share
+from perfmodel import how, validation
 from perfmodel.figures import validation as figures
 
 VIEWS = {"times": "All times", "requests": "Requests", "kernels": "Kernels", "memory": "Memory", "training": "Training"}
@@ -24,7 +25,7 @@ found = validation.shown(view, by, only)
 rows = {check.row.id: f"{check.model} · {check.row.what} · {check.chip} · {check.row.id}" for check in found}
 
 with numbers:
-    page.metric_row(validation.summary(found))
+    page.metric_row(validation.summary(found), how.validation(found))
 above = st.container()
 picked = page.choice(
     "row", "One figure (or click a point)", (NONE, *rows), NONE, labels=rows | {NONE: "none chosen"},
@@ -39,7 +40,7 @@ if picked != NONE:
     check = next(check for check in found if check.row.id == picked)
     st.table([{k: plain(v) for k, v in fact.items()} for fact in validation.facts(check)], hide_index=True)
     if check.scenario:
-        query = check.scenario.to_query()
+        query = check.scenario.to_query() | share.pins()
         st.page_link("app.py", label="Open this scenario", icon=":material/open_in_new:", query_params=query)
 
 st.subheader("The error by what was measured", anchor=False)

@@ -39,7 +39,7 @@ def batching() -> None:
         which = page.choice("net", "Network", networks.NETWORKS, "resnet", labels={"resnet": "ResNet-50", "mlp": "MLP"})
         network = RESNET_50 if which == "resnet" else mlp()
         curves = networks.curves(report, network, dtype())
-    page.metric_row(networks.knee_rows(curves))
+    page.metric_row(networks.knee_rows(curves), networks.knee_cards(curves))
     left, right = st.columns(2)
     with left:
         page.show(networks.latency(curves), "latency")
@@ -92,7 +92,7 @@ def small() -> None:
         depth = page.choice("depth", "MLP layers", networks.DEPTHS, 8)
         device = page.choice("on", "Batch curves on", tuple(DEVICES), "t4", labels=DEVICES)
         kind = dtype()
-    page.metric_row(networks.worth_rows(report, depth, kind))
+    page.metric_row(networks.worth_rows(report, depth, kind), networks.worth_cards(report, depth, kind))
     left, right = st.columns(2)
     with left:
         page.show(networks.crossover(report, depth, kind), "crossover")

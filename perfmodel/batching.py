@@ -13,6 +13,7 @@ from perfmodel.diagnosis.flips import linear_critical_batch
 from perfmodel.estimate import setup
 from perfmodel.hardware import ACCELERATORS
 from perfmodel.memory import Memory, cache_bytes
+from perfmodel.report import Report
 from perfmodel.scenario import Scenario
 from perfmodel.setup import Setup
 from perfmodel.step import Step
@@ -122,11 +123,10 @@ def answer(curve: BatchCurve, scenario: Scenario) -> str:
     )
 
 
-def headline(curve: BatchCurve, scenario: Scenario) -> list[tuple[str, str, str]]:
+def headline(curve: BatchCurve, report: Report) -> list[tuple[str, str, str]]:
     """Return the numbers above the figure: label, text, help."""
-    step = float(np.interp(scenario.batch, curve.batch, curve.step_s))
     return [
-        ("Decode step now", show(step, "s"), f"at batch {scenario.batch:,}"),
+        ("Decode step now", show(report.decode_step_s, "s"), f"at batch {report.scenario.batch:,}"),
         (
             "Critical batch b*",
             significant(curve.critical),

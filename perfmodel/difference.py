@@ -8,6 +8,7 @@ values of an operator add up to the change of its time, whatever changed togethe
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,6 +39,7 @@ FUSED = {
 #: Factors that combine into a device time: compute, memory, network, and the two overlaps together.
 _FACTORS = 4
 _CAPITALS = frozenset(("kv", "lm", "qkv", "q", "k", "v", "x", "dt"))
+_KIND, _DRAFT = re.compile(r" \[(\d+)\]"), " (draft)"
 #: A ratio of work or rate closer to one than this is not worth a word.
 _SAME = 0.02
 
@@ -190,7 +192,7 @@ def _matched(name: str, old: dict[str, set[str]], new: dict[str, set[str]]) -> s
 
 
 def _base(name: str) -> str:
-    return name.partition(" [")[0]
+    return _KIND.sub("", name)
 
 
 def _groups(step: Step, key: dict[str, str]) -> dict[str, Totals]:
@@ -326,9 +328,10 @@ def spoken(name: str) -> str:
     >>> spoken("lm_head"), spoken("attention [2]")
     ('LM head', 'attention, layers of kind 2')
     """
-    base, _, kind = name.partition(" [")
+    base, kind = _base(name).removesuffix(_DRAFT), _KIND.search(name)
     words = " ".join(word.upper() if word in _CAPITALS else word for word in base.split("_"))
-    return words + (f", layers of kind {kind.removesuffix(']')}" if kind else "")
+    words += ", draft" if name.endswith(_DRAFT) else ""
+    return words + (f", layers of kind {kind[1]}" if kind else "")
 
 
 def summary(found: Difference, before: str, after: str) -> str:

@@ -148,23 +148,43 @@ class Graph:
 
 
 def graph(report: Report, phase: str) -> Graph:
-    """Return the graph of "prefill" or "decode"."""
+    """Return the graph of "prefill" or "decode": the model, then the draft where there is one."""
     step = report.prefill if phase == "prefill" else report.decode
     names = [op.name for op in step.ops]
-    found = Graph()
-    found.put("embedding", "embedding", "embedding")
-    kinds = blocks(report.setup.model.dimensions)
-    for index, block in enumerate(kinds):
-        suffix = f" [{index + 1}]" if len(kinds) > 1 else ""
-        own = [name for name in names if name.endswith(suffix) and _inside(name, suffix)]
-        _section(found, report.setup.model.dimensions, block, suffix, own)
-    for name in ("final_norm", "lm_head", "sampling", "pipeline_send", "engine_step"):
-        if name in names:
-            found.put(name, name, _LABELS.get(name, name.replace("_", " ")))
+    drafts = [name for name in names if name.endswith(DRAFT)]
+    found, draft = Graph(), report.setup.drafting
+    _model(found, report.setup.model.dimensions, [name for name in names if name not in drafts], "")
+    if draft is not None:
+        _model(found, draft.model.dimensions, drafts, DRAFT)
+    drawn = {node.op for node in found.nodes}
+    for name in names:
+        if name not in drawn:
+            found.put(name, name, _label(name.removesuffix(DRAFT)))
     return found
 
 
-_OUTSIDE = frozenset(("embedding", "final_norm", "lm_head", "sampling", "pipeline_send", "engine_step"))
+def _model(found: Graph, d: Dimensions, names: Sequence[str], tail: str) -> None:
+    """Add a pass of one model; `tail` is what its operators' names end in."""
+    found.put(f"embedding{tail}", f"embedding{tail}", "embedding")
+    kinds = blocks(d)
+    for index, block in enumerate(kinds):
+        suffix = (f" [{index + 1}]" if len(kinds) > 1 else "") + tail
+        bare = {name.removesuffix(suffix) for name in names if name.endswith(suffix)}
+        _section(found, d, block, suffix, {name for name in bare if name not in HEAD and "[" not in name})
+    for name in HEAD:
+        if name + tail in names and name != "embedding":
+            found.put(name + tail, name + tail, _label(name))
+
+
+#: What ends the names of a draft's operators.
+DRAFT = " (draft)"
+#: Operators outside the layers, in order.
+HEAD = ("embedding", "final_norm", "lm_head", "sampling", "pipeline_send", "engine_step")
+#: Collectives before and after a branch; those without a name in front are shared by the branches.
+ALL_TO_ALL = "attention_all_to_all"
+BEFORE = ("gather_weights", "gather_width", "all_gather")
+AFTER = ("scatter_inner", "gather_inner", "scatter_width", "reduce_scatter", "all_reduce")
+RINGS = (("kv_ring", "query_ring", ALL_TO_ALL), ("partial_outputs", "state_handover", ALL_TO_ALL))
 _LABELS = {
     "lm_head": "LM head",
     "qkv_proj": "QKV proj",
@@ -179,6 +199,8 @@ _LABELS = {
     "rope_and_cache": "RoPE, cache",
     "absorb_query": "absorb Q",
     "expand_value": "expand V",
+    "all_reduce": "all-reduce",
+    "attention_all_to_all": "all-to-all",
     "exchange": "all-to-all",
     "return": "all-to-all",
     "pipeline_send": "to the next stage",
@@ -186,56 +208,55 @@ _LABELS = {
 }
 
 
-def _inside(name: str, suffix: str) -> bool:
-    return bool(suffix) or name not in _OUTSIDE
+def _label(name: str) -> str:
+    return _LABELS.get(name, name.replace("_", " "))
 
 
-def _section(found: Graph, d: Dimensions, block: Block, suffix: str, names: Sequence[str]) -> None:
-    """Add one kind of layer: its norms, its branches, its sums."""
+def _section(found: Graph, d: Dimensions, block: Block, suffix: str, there: set[str]) -> None:
+    """Add one kind of layer: its norms, its branches, its collectives, its sums."""
     found.rows += 1.0
-    first, entry = found.rows - 0.9, found.tip
-    there = {name.removesuffix(suffix) for name in names}
+    first = found.rows - 0.9
     there |= {place for name, places in _TWICE.items() if name in there for place in places}
     before, after = _norms(block)
-    branches = [rows for part, rows in ((block.mixer, MIXER_ROWS), (block.ffn, FFN_ROWS)) if part]
-    reduces = 0 if "all_reduce" not in there else 1 if d.parallel_block else len(branches)
+    parts = (("attention", block.mixer, MIXER_ROWS), ("ffn", block.ffn, FFN_ROWS))
+    branches = [(name, rows) for name, part, rows in parts if part]
     if d.parallel_block and len(branches) == 2:
-        _parallel(found, there, suffix, before, branches, block.norms, reduces)
+        _parallel(found, there, suffix, sum(before), [rows for _, rows in branches], block.norms)
     else:
-        for index, rows in enumerate(branches):
+        for index, (name, rows) in enumerate(branches):
             entry = found.tip
             _add_norms(found, f"in{index}", suffix, before[index], block.norms)
+            _send(found, there, suffix, 0, (name,), len(branches))
             ends = _branch(found, there, suffix, rows, 0.0, 1.0)
-            found.tip = _gather(found, ends, suffix, index, reduces)
+            if len(ends) > 1:
+                found.sum(f"join{index}{suffix}", ends, "")
+            else:
+                found.tip = ends[0]
+            _send(found, there, suffix, 1, (name,), len(branches))
             _add_norms(found, f"out{index}", suffix, after[index], block.norms)
             found.sum(f"add{index}{suffix}", [found.tip], entry)
     found.sections.append(Section(kind_words(block), block.count, first, found.rows - 0.25))
     found.rows += 0.15
 
 
-def _gather(found: Graph, ends: list[str], suffix: str, index: int, reduces: int) -> str:
-    """Return the one node that a branch ends in: a sum of several ends, then the all-reduce of this branch."""
-    if len(ends) > 1:
-        found.sum(f"join{index}{suffix}", ends, "")
-    else:
-        found.tip = ends[0]
-    if reduces:
-        found.put(f"reduce{index}{suffix}", f"all_reduce{suffix}", "all-reduce", 1.0 / reduces)
-    return found.tip
+def _send(found: Graph, there: set[str], suffix: str, side: int, names: tuple[str, ...], branches: int) -> None:
+    """Add the collectives before (0) or after (1) branches; those that all branches share by their part."""
+    own = [f"{name}_{what}" for name in names for what in (BEFORE, AFTER)[side]]
+    rings = RINGS[side] if "attention" in names else ()
+    shared = [name for name in (BEFORE, AFTER)[side] if name in there]
+    for name in (*(name for name in (*own, *rings) if name in there), *shared):
+        share = 0.5 if name == ALL_TO_ALL else 1.0 / branches if name in shared else 1.0
+        found.put(f"{name} {side} {names[0]}{suffix}", f"{name}{suffix}", _label(name), share)
 
 
 def _parallel(
-    found: Graph,
-    there: set[str],
-    suffix: str,
-    before: Sequence[int],
-    branches: Sequence[tuple[tuple[str, ...], ...]],
-    norms: int,
-    reduces: int,
+    found: Graph, there: set[str], suffix: str, before: int, branches: Sequence[tuple[tuple[str, ...], ...]], norms: int
 ) -> None:
     """Add a block whose attention and feed-forward read the same input and are added together."""
-    entry, ends = found.tip, []
-    _add_norms(found, "in", suffix, sum(before), norms)
+    entry, both = found.tip, ("attention", "ffn")
+    ends: list[str] = []
+    _add_norms(found, "in", suffix, before, norms)
+    _send(found, there, suffix, 0, both, 1)
     top, start = found.rows, found.tip
     depth = top
     for index, rows in enumerate(branches):
@@ -244,8 +265,7 @@ def _parallel(
         depth = max(depth, found.rows)
     found.rows = depth
     found.sum(f"both{suffix}", ends, "")
-    if reduces:
-        found.put(f"reduce{suffix}", f"all_reduce{suffix}", "all-reduce", 1.0)
+    _send(found, there, suffix, 1, both, 1)
     found.sum(f"add{suffix}", [found.tip], entry)
 
 
@@ -278,7 +298,7 @@ def _branch(
             low, high = columns[name]
             width = right - left
             op = f"{_OPERATOR.get(name, name)}{suffix}"
-            label, share = _LABELS.get(name, name.replace("_", " ")), 0.5 if name in _OPERATOR else 1.0
+            label, share = _label(name), 0.5 if name in _OPERATOR else 1.0
             node = Node(f"{name}{suffix}", op, label, found.rows, left + low * width, left + high * width, share)
             found.nodes.append(node)
             for source in _sources(name, there):

@@ -32,6 +32,7 @@ LAYERS = (
     "diagnosis",
     "advice cost docstrings explain breakdown batching kernels training_curves layouts layout_curves text validation",
     "serving search fitting measure difference operator_graph cures",
+    "how",
     "figures glossary",
     "lessons",
     "__init__ __main__ batch",

@@ -24,11 +24,33 @@ KINDS = {
 SCENARIOS += [Scenario(model=model, input=256, batch=2) for model in KINDS.values()]
 SCENARIOS += [Scenario(model="falcon-40b", n=2, tp=2), Scenario(model="falcon-7b", engine="eager")]
 SCENARIOS += [Scenario(model="mixtral-8x7b", n=16, tp=2, dp=8, ep=8, batch=16)]
+#: Layouts with collectives of their own, and drafts.
+LAYOUTS: tuple[dict[str, object], ...] = (
+    {"sp": True}, {"spread": "2d"}, {"spread": "x"}, {"spread": "2d/xyz"}, {"kv_split": "batch"},
+    {"model": "mixtral-8x7b", "adp": True}, {"model": "jamba-1.5-mini", "sp": True},
+    {"model": "falcon-40b", "spread": "2d"}, {"model": "falcon-40b", "kv_split": "batch"},
+)  # fmt: skip
+SCENARIOS += [Scenario(n=4, tp=4, batch=8, **fields) for fields in LAYOUTS]
+SCENARIOS += [
+    Scenario(n=4, cp=4),
+    Scenario(model="gemma-3-27b", n=4, cp=4),
+    Scenario(model="jamba-1.5-mini", n=4, cp=4),
+]
+SCENARIOS += [
+    Scenario(model="llama-3.1-70b", n=4, tp=4, draft="llama-3.1-8b", spec=4),
+    Scenario(model="deepseek-v3", n=8, tp=8, weights="fp8", draft="mtp", spec=1),
+]
 
 
 def inputs(drawing: Graph, id: str) -> set[str]:
     """The nodes that a node reads, by the names before the kind of layer."""
     return {edge.start.partition(" [")[0] for edge in drawing.edges if edge.end == id}
+
+
+def layers(report: Report) -> int:
+    """The layers of the model and of its draft."""
+    draft = report.setup.drafting
+    return report.setup.model.dimensions.layers + (draft.model.dimensions.layers if draft else 0)
 
 
 def drawn(phase: str = "decode", **fields: object) -> Graph:
@@ -48,7 +70,7 @@ def test_every_operator_is_drawn_once(scenario: Scenario, phase: str) -> None:
         shares[node.op] = shares.get(node.op, 0.0) + node.share
     shares.pop("")
     assert shares == pytest.approx({op.name: 1.0 for op in step.ops})
-    assert sum(section.count for section in drawing.sections) == report.setup.model.dimensions.layers
+    assert sum(section.count for section in drawing.sections) == layers(report)
 
 
 @pytest.mark.parametrize("phase", PHASES)

@@ -49,6 +49,16 @@ def sheet(contract: Contract, key: str) -> None:
 
 
 @st.fragment
+def how(card: Any, key: str) -> None:
+    """Draw the way from a headline number to its card; nothing is computed before it is opened."""
+    box = st.popover("how?", type="tertiary", key=key, on_change="rerun")
+    if box.open:
+        with box:
+            st.markdown(_heading(card.title, card.shown))
+            _open(card, key) if isinstance(card, Card) else _texts(card)
+
+
+@st.fragment
 def _lazy(card: Card, key: str, opened: bool) -> None:
     box = st.expander(_heading(card.title, card.shown), expanded=opened, key=key, on_change="rerun")
     if box.open:

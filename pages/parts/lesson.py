@@ -10,6 +10,7 @@ from typing import Any, cast
 import streamlit as st
 
 from pages import Page, plain
+from pages.parts import share
 from pages.parts.registry import pages
 from pages.parts.state import hold, session
 from perfmodel.lessons import LANGUAGES, Lesson, Worked, worked
@@ -213,7 +214,7 @@ class Show:
             path,
             label=f"{self.say['explorer']}: {step.explorer}",
             icon=":material/open_in_new:",
-            query_params=self.worked.scenario.to_query() | step.explorer_view,
+            query_params=self.worked.scenario.to_query() | step.explorer_view | share.pins(),
         )
 
     def _figure(self, height: int | None = None) -> None:
@@ -261,7 +262,7 @@ class Show:
         one = worked(self.lesson.id, step)
         views = {"lesson": self.lesson.id, "step": step, "view": "student", "lang": self.language}
         path = next(page.path for page in pages() if page.name == self.page.name)
-        st.page_link(path, label=one.text(self.language, "title"), query_params=views)
+        st.page_link(path, label=one.text(self.language, "title"), query_params=views | share.pins())
 
     def _foot(self) -> None:
         from perfmodel.lessons.handout import handout  # here: only those who print need it

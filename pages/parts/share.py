@@ -9,6 +9,7 @@ import streamlit as st
 
 from pages.parts.registry import PageFile, groups, pages
 from pages.parts.state import Session, link_of, session, touch
+from perfmodel.pins import to_link
 
 
 def address(now: Session) -> str:
@@ -48,10 +49,15 @@ def onward(names: Sequence[str]) -> None:
                 st.page_link(page.path, label=page.name, icon=arrow, help=page.question, query_params=query)
 
 
+def pins() -> dict[str, str]:
+    """Return the link parameters of what is pinned: they travel in every link, whatever its scenario."""
+    return to_link(session().pins)
+
+
 def open_with(name: str, label: str, query: dict[str, str]) -> None:
-    """Draw a link to a page with another scenario."""
+    """Draw a link to a page with another scenario; what is pinned stays."""
     path = next(page.path for page in pages() if page.name == name)
-    st.page_link(path, label=label, query_params=query)
+    st.page_link(path, label=label, query_params=query | pins())
 
 
 def button(now: Session) -> None:

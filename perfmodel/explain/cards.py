@@ -97,6 +97,11 @@ class Card:
 
     def _inline_contract(self) -> Contract:
         how = self.traced.how
+        if isinstance(how, Leaf):
+            result = Symbol(self.title, "", self.title, self.unit)
+            told = f"{how.meaning[:1].upper()}{how.meaning[1:]}: given, not computed."
+            cited = ", ".join(filter(None, (how.source.title, how.source.date)))
+            return Contract(self.title, told, self.expression.write(LATEX), {}, result, "", cited, "", "")
         code = how.code if isinstance(how, Node) else None
         symbols = {name: Symbol(name, "", name, unit_of(value)) for name, value in self.expression.names.items()}
         where = place(code) if code else ""
@@ -125,6 +130,8 @@ class Card:
     @cached_property
     def substituted(self) -> str:
         """The formula with the values put in, and the result."""
+        if isinstance(self.traced.how, Leaf):
+            return f"{self.traced.how.name} = {self.shown}"
         units = {id(a.traced): plain_unit(a.unit) for a in self.arguments if a.traced is not None}
         return f"{self.expression.write(numbers(units))} = {self.shown}"
 

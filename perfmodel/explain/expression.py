@@ -152,7 +152,7 @@ class Expression:
             return given[_key(value)]
         how = value.how
         if not isinstance(how, Node):
-            return given[_key(value)]
+            return given.get(_key(value), float(value))
         return apply(how.sign, [self._evaluate(part, given) for part in how.parts])
 
 

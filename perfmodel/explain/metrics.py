@@ -151,7 +151,7 @@ COST = ("chip_seconds", "usd_per_million_tokens")
 _RERUNS: WeakValueDictionary[int, Rerun] = WeakValueDictionary()
 
 
-def _rerun(report: Report) -> Rerun:
+def rerun(report: Report) -> Rerun:
     """Return the traced run of a report, shared by all its cards while one of them lives."""
     found = _RERUNS.get(id(report))
     if found is None or found.report is not report:
@@ -169,7 +169,7 @@ def explain_metric(report: Report, name: str) -> Card:
     """Return the card of one headline number; raise a `ValueError` that names those there are."""
     if name not in METRICS:
         raise ValueError(f"metric={name!r} has no card; there are {', '.join(METRICS)}")
-    metric, run = METRICS[name], _rerun(report)
+    metric, run = METRICS[name], rerun(report)
     return Card(metric.title, float(metric.value(report)), metric.unit, lambda: _traced(metric.make(run), metric.title))
 
 
@@ -177,7 +177,7 @@ def explain_op(report: Report, phase: str, name: str) -> Card:
     """Return the card of the time of one operator in "prefill" or "decode", all its occurrences together."""
     if phase not in ("prefill", "decode"):
         raise ValueError(f"phase={phase!r} is not known; it must be prefill or decode")
-    step, run = (report.prefill, report.decode)[phase == "decode"], _rerun(report)
+    step, run = (report.prefill, report.decode)[phase == "decode"], rerun(report)
     found = [timed for timed in step.timed if timed.op.name == name]
     if not found:
         raise ValueError(f"op={name!r} is not in {phase}; there are {', '.join(op.name for op in step.ops)}")
@@ -195,7 +195,7 @@ def cards(report: Report, names: tuple[str, ...] = TIME) -> list[Card]:
 
 def applied(report: Report) -> dict[Formula, Card]:
     """Return, for every formula that this run used, the card of its largest result."""
-    run = _rerun(report)
+    run = rerun(report)
     found: dict[Formula, Traced] = {}
     for metric in METRICS.values():
         for value in history(metric.make(run)):

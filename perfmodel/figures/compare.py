@@ -213,8 +213,7 @@ def _steps(found: Difference, before: str, after: str) -> list[_Bar]:
 
 
 def _short(name: str) -> str:
-    base, _, kind = name.partition(" [")
-    return spoken(base) + (f" ({kind.removesuffix(']')})" if kind else "")
+    return spoken(name).replace(", layers of kind ", " ")
 
 
 def waterfall(found: Difference, before: Side, after: Side) -> Figure:

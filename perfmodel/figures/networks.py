@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from perfmodel import how
 from perfmodel.engine import ENGINES, Engine
 from perfmodel.explain.docstrings import contract
 from perfmodel.figures import theme
@@ -122,6 +123,11 @@ def knee_rows(shown: Sequence[Curve]) -> list[tuple[str, str, str]]:
     return [(c.device.label, _knee_text(c), f"{show(c.setup.per_item_s, 's')} for each further input") for c in shown]
 
 
+def knee_cards(shown: Sequence[Curve]) -> list[how.How]:
+    """Return the card of each of these numbers."""
+    return [how.knee(c.device.label, float(c.latency_s[0]), c.setup.per_item_s, float(c.knee)) for c in shown]
+
+
 def _knee_text(curve: Curve) -> str:
     if curve.knee < 2.0:
         return "linear from batch 1"
@@ -173,11 +179,23 @@ def crossover(report: Report, depth: int, dtype: str) -> Figure:
 def worth_rows(report: Report, depth: int, dtype: str) -> list[tuple[str, str, str]]:
     """Return the width from which each accelerator beats the processor on a single input."""
     cpu, *others = devices(report)
-    rate = cpu.setup(MLP(), dtype).rates.flops["linear"] * cpu.engine.linear_efficiency
+    rate = _cpu_rate(cpu, dtype)
     return [
         _worth_row(device, _floor_s(device, depth, dtype), _floor_s(cpu, depth, dtype), rate, depth)
         for device in others
     ]
+
+
+def worth_cards(report: Report, depth: int, dtype: str) -> list[how.How]:
+    """Return the card of each of these widths."""
+    cpu, *others = devices(report)
+    rate, floor = _cpu_rate(cpu, dtype), _floor_s(cpu, depth, dtype)
+    return [how.worthwhile(f"{d.label} pays", _floor_s(d, depth, dtype), floor, rate, depth) for d in others]
+
+
+def _cpu_rate(cpu: Device, dtype: str) -> float:
+    """Rate that the processor reaches [FLOP/s]."""
+    return cpu.setup(MLP(), dtype).rates.flops["linear"] * cpu.engine.linear_efficiency
 
 
 def _floor_s(device: Device, depth: int, dtype: str) -> float:
