@@ -7,6 +7,7 @@ from pages.parts.share import onward
 from perfmodel import how
 from perfmodel.diagnosis import tables
 from perfmodel.figures import operators, roofline, time_bar
+from perfmodel.text import BAND_HELP, band_text
 from perfmodel.units import show, significant
 
 page = frame("Home", "Where do the time, the bytes and the money go?")
@@ -14,10 +15,15 @@ report = page.report
 
 page.metric_row(
     [
-        ("First token, no queue", show(report.ttft_s, "s")),
-        ("Time per output token", show(report.tpot_s, "s")),
-        ("Output tokens per second", significant(report.tokens_per_s)),
-        ("Memory per device", operators.memory_text(report)),
+        ("First token, no queue", show(report.ttft_s, "s"), BAND_HELP, band_text(report, "ttft_s")),
+        ("Time per output token", show(report.tpot_s, "s"), BAND_HELP, band_text(report, "tpot_s")),
+        (
+            "Output tokens per second",
+            significant(report.tokens_per_s),
+            BAND_HELP,
+            band_text(report, "tokens_per_s", ""),
+        ),
+        ("Memory per device", operators.memory_text(report), BAND_HELP, band_text(report, "memory_bytes", "B")),
         ("A million output tokens", operators.cost_text(report)),
     ],
     how.home(report),

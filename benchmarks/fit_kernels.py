@@ -1,6 +1,6 @@
 """Fit the kernel constants of every chip generation on published timings and write perfmodel/generations/*.toml.
 
-    python benchmarks/fit_kernels.py [--calibration ../shared/calibration] [--dry-run]
+    python -m benchmarks.fit_kernels [--calibration ../shared/calibration] [--dry-run]
 
 Three constants per kernel class: share of the dense peak, share of the bandwidth, time of the smallest kernel; prefill
 attention has the query length at which it reaches half its efficiency, decode attention the gain of a replay from L2.
@@ -36,6 +36,8 @@ LARGEST_CACHE_BYTES = 126 * MEGA
 SAME_PROCESSOR = {"Hopper": ("Hopper", "Grace Hopper")}
 SOURCE = "published kernel timings: AIConfigurator (TensorRT-LLM 1.0/1.3, vLLM 0.14/0.24)"
 Rows = list[dict[str, str]]
+#: Constants -> predicted times.
+Predict = Callable[[Any], Any]
 
 
 def column(rows: Rows, name: str) -> np.ndarray:
@@ -79,26 +81,28 @@ def entry(p: Any, residuals: np.ndarray, rows: Rows, **more: float) -> dict[str,
     return table | {"rows": len(rows), "median_error": round(float(np.median(np.abs(residuals))), 3)}
 
 
-def fit_matmul(rows: Rows) -> dict[str, Any]:
-    """Fit one class of matrix products."""
+def matmul_model(rows: Rows) -> Predict:
+    """Return the time of one class of matrix products as a function of its constants."""
     weights, math = WEIGHTS[rows[0]["weight_dtype"]], WEIGHTS[rows[0]["act_dtype"]]
     precision = Precision(weights, math)
-    m, n, k, measured = (column(rows, name) for name in ("m", "n", "k", "time_s"))
+    m, n, k = (column(rows, name) for name in ("m", "n", "k"))
     moved = n * k * precision.weight_bytes + m * (k + n) * precision.activation_bytes
     peak = chip_column(rows, lambda chip: chip.peak_flops.get(math, chip.peak_flops["bf16"]))
     bandwidth = chip_column(rows, lambda chip: chip.memory_bytes_per_s)
-    p, residuals = fit(
-        lambda p: times(matmul_flops(m, k, n), peak, moved, bandwidth, p),
-        measured,
-        [[0.75, 0.85, 4.0], [0.5, 0.7, 12.0]],
-    )
-    return entry(p, residuals, rows)
+    return lambda p: times(matmul_flops(m, k, n), peak, moved, bandwidth, p)
 
 
-def fit_attention(rows: Rows, decode: bool, efficiency: float = 1.0) -> dict[str, Any]:
-    """Fit prefill or decode attention of one generation."""
-    names = ("batch", "q_len", "kv_len", "num_heads", "num_kv_heads", "head_dim", "time_s")
-    batch, new, context, heads, kv_heads, head_dim, measured = (column(rows, name) for name in names)
+def fit_matmul(rows: Rows) -> tuple[np.ndarray, dict[str, Any]]:
+    """Fit one class of matrix products."""
+    starts = [[0.75, 0.85, 4.0], [0.5, 0.7, 12.0]]
+    p, residuals = fit(matmul_model(rows), column(rows, "time_s"), starts)
+    return p, entry(p, residuals, rows)
+
+
+def attention_model(rows: Rows, decode: bool, efficiency: float = 1.0) -> Predict:
+    """Return the time of prefill or decode attention of one generation as a function of its constants."""
+    names = ("batch", "q_len", "kv_len", "num_heads", "num_kv_heads", "head_dim")
+    batch, new, context, heads, kv_heads, head_dim = (column(rows, name) for name in names)
     value = np.array([1.0 if row["kv_dtype"] == "fp8" else 2.0 for row in rows])
     flops = attention_flops(batch * causal_pairs(new, context - new), heads, head_dim)
     moved = 2.0 * batch * new * heads * head_dim * 2.0 + 2.0 * batch * context * kv_heads * head_dim * value
@@ -107,21 +111,24 @@ def fit_attention(rows: Rows, decode: bool, efficiency: float = 1.0) -> dict[str
     # Where the cache is not published, that of the other chips of the generation is taken.
     cache = chip_column(rows, lambda chip: chip.l2_bytes)
     cache = np.where(cache > 0, cache, LARGEST_CACHE_BYTES)
+    if not decode:
+        return lambda p: times(flops, ramped_efficiency(peak, new, p[3]), moved, bandwidth, p)
 
+    # Decode hardly computes: its rate cannot be read off these rows, so it takes that of prefill.
+    def predict(p: Any) -> Any:
+        rate = cached_bandwidth(bandwidth, moved, cache, 1.0 + p[3])
+        return times(flops, peak, moved, rate, (efficiency, p[1], p[2]))
+
+    return predict
+
+
+def fit_attention(rows: Rows, decode: bool, efficiency: float = 1.0) -> tuple[np.ndarray, dict[str, Any]]:
+    """Fit prefill or decode attention of one generation."""
+    starts = [[0.5, 0.9, 10.0, 1.0], [0.6, 0.8, 13.0, 100.0], [0.6, 0.8, 16.0, 1500.0]]
+    p, residuals = fit(attention_model(rows, decode, efficiency), column(rows, "time_s"), starts)
     if decode:
-        # Decode hardly computes: its rate cannot be read off these rows, so it takes that of prefill.
-        def predict(p: Any) -> Any:
-            rate = cached_bandwidth(bandwidth, moved, cache, 1.0 + p[3])
-            return times(flops, peak, moved, rate, (efficiency, p[1], p[2]))
-    else:
-
-        def predict(p: Any) -> Any:
-            return times(flops, ramped_efficiency(peak, new, p[3]), moved, bandwidth, p)
-
-    p, residuals = fit(predict, measured, [[0.5, 0.9, 10.0, 1.0], [0.6, 0.8, 13.0, 100.0], [0.6, 0.8, 16.0, 1500.0]])
-    if decode:
-        return entry((efficiency, *p[1:]), residuals, rows, cache_gain=1.0 + float(p[3]))
-    return entry(p, residuals, rows, ramp_tokens=float(p[3]))
+        return p, entry((efficiency, *p[1:]), residuals, rows, cache_gain=1.0 + float(p[3]))
+    return p, entry(p, residuals, rows, ramp_tokens=float(p[3]))
 
 
 def grouped(rows: Rows, key: Callable[[dict[str, str]], Any]) -> dict[Any, Rows]:
@@ -135,6 +142,12 @@ def grouped(rows: Rows, key: Callable[[dict[str, str]], Any]) -> dict[Any, Rows]
 def architecture(row: dict[str, str]) -> str:
     """Return the architecture of a row's chip."""
     return ACCELERATORS[row["gpu"]].architecture
+
+
+def kernel_class(row: dict[str, str]) -> tuple[str, str]:
+    """Return architecture and class of a measured matrix product."""
+    weights, math = WEIGHTS[row["weight_dtype"]], WEIGHTS[row["act_dtype"]]
+    return architecture(row), matmul_class({"int4": 4, "int8": 8, "fp8": 8, "fp4": 4}.get(weights, 16), math)
 
 
 def read(path: Path, family: str = "aiconfigurator") -> Rows:
@@ -156,17 +169,13 @@ def fit_all(gemm: Rows, attention: Rows) -> dict[str, dict[str, dict[str, Any]]]
     """Return architecture -> table name -> constants."""
     found: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
 
-    def kind(row: dict[str, str]) -> tuple[str, str]:
-        weights, math = WEIGHTS[row["weight_dtype"]], WEIGHTS[row["act_dtype"]]
-        return architecture(row), matmul_class({"int4": 4, "int8": 8, "fp8": 8, "fp4": 4}.get(weights, 16), math)
-
-    for (chip, name), rows in sorted(grouped(gemm, kind).items()):
-        found[chip][f'matmul."{name}"'] = fit_matmul(rows)
+    for (chip, name), rows in sorted(grouped(gemm, kernel_class).items()):
+        found[chip][f'matmul."{name}"'] = fit_matmul(rows)[1]
     for phase in ("prefill", "decode"):
         rows_of_phase = [row for row in attention if row["phase"] == phase]
         for chip, rows in sorted(grouped(rows_of_phase, architecture).items()):
             reached = found[chip].get("prefill_attention", {}).get("efficiency", 1.0)
-            found[chip][f"{phase}_attention"] = fit_attention(rows, phase == "decode", reached)
+            found[chip][f"{phase}_attention"] = fit_attention(rows, phase == "decode", reached)[1]
     return found
 
 

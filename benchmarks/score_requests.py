@@ -18,8 +18,10 @@ from perfmodel.engine import ENGINES, Engine
 from perfmodel.score import mean_of_medians, score
 
 Misses = list[tuple[Row, float]]
-#: What a constant is before anything is fitted: those of a good engine, kernels apart from the vendor's library.
-GENERAL = {name: constant.value for name, constant in ENGINES["fused"].constants.items()} | {"dequant_ops": 1.0}
+#: What a constant is before anything is fitted: that of a good engine.
+GENERAL = {name: constant.value for name, constant in ENGINES["fused"].constants.items()}
+#: Local engines: attention on vector lanes, small kernels one after another, weights unpacked in some 30 operations.
+LOCAL = {"attention_efficiency": 0.1, "kernel_us": 5.0, "dequant_ops": 30.0}
 #: The profile that is closest to one that nobody has measured.
 KIN = {"autoawq": "llama.cpp", "exllama": "llama.cpp", "mlc-llm": "llama.cpp", "llama.cpp": "autoawq"}
 
@@ -48,7 +50,8 @@ def without(id: str, others: list[Row]) -> Engine:
     engine = ENGINES[id]
     if id not in FREE:
         return engine
-    start = {name: GENERAL[name] for name in FREE[id]}
+    general = GENERAL | (LOCAL if engine.kind == "local" else {})
+    start = {name: general[name] for name in FREE[id]}
     kin = KIN.get(id)
     if kin and not any(row.scenario.engine == id and row.grade in GRADES for row in others):
         start |= {name: value for name, value in fit(kin, others).items() if name in start}

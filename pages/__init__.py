@@ -29,8 +29,8 @@ What a page may use of `page`:
 - `page.several(key, label, options, default)`: options (value -> shown) of which any number can be chosen; the link
   divides them by dots.
 - `page.link(label, scenario, **views)`: a link to this page with another scenario.
-- `page.metric_row(rows, how)`: headline numbers; a row is (label, text) or (label, text, help), texts from
-  `units.show`; `how` has for each row the card that opens below it (`perfmodel.how`), or None for what is no number.
+- `page.metric_row(rows, how)`: headline numbers; a row is (label, text[, help[, band]]), texts from `units.show` and
+  `text.band_text`; `how` has for each row the card that opens below it (`perfmodel.how`), None for what is no number.
 - `page.show(figure, key, *, height=None, describe="", legend=(), on_select=False)`: a figure given as a plain dict
   {"data": [...], "layout": {...}} with a sentence below it for those who do not see it. With `on_select=True` it
   returns the customdata of the clicked point, or None; `on_select="op"` makes a click choose its customdata in the
@@ -276,12 +276,13 @@ class Page:
         share.open_with(self.name, label, scenario.to_query() | views)
 
     def metric_row(self, rows: Iterable[Sequence[str]], how: Sequence[Any] = ()) -> None:
-        """Show headline numbers; a row is (label, text) or (label, text, help), `how` has the card of each or None."""
+        """Show headline numbers; a row is (label, text[, help[, band]]), `how` has the card of each or None."""
         listed = list(rows)
         with st.container(horizontal=True, gap="small"):
             for (label, text, *more), card in zip(listed, how or [None] * len(listed), strict=True):
+                help, band = (*(part or None for part in more), None, None)[:2]
                 with st.container(width="content", gap=None):
-                    st.metric(label, text, help=more[0] if more else None, width="content")
+                    st.metric(label, text, band, delta_color="off", delta_arrow="off", help=help, width="content")
                     if card is not None:
                         self.how(card, label)
 

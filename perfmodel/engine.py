@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,6 +15,10 @@ from perfmodel.ops import Kernels
 from perfmodel.units import GIGA, MICRO
 
 ENGINE_SPECS = Path(__file__).resolve().parent / "engines"
+
+
+#: What a profile stands for: a bound, a server of many requests, a local engine, a framework's own loop.
+EngineKind = Literal["bound", "serving", "local", "framework"]
 
 
 class Constant(BaseModel):
@@ -53,6 +57,7 @@ class EngineFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
     summary: str
+    kind: EngineKind = "framework"
     aliases: tuple[str, ...] = ()
     collectives: str = "nccl"
     kernels: KernelTable
@@ -112,6 +117,7 @@ class Engine:
     reserve_bytes: float
     chunk_tokens: float
     constants: dict[str, Constant]
+    kind: EngineKind = "framework"
     aliases: tuple[str, ...] = ()
     collectives: str = "nccl"
     kernel_table: bool = False
@@ -155,6 +161,7 @@ def engine(id: str, table: dict[str, Any]) -> Engine:
         **numbers,
         reserve_bytes=value["reserve_gb"] * GIGA,
         constants=file.constants,
+        kind=file.kind,
         aliases=file.aliases,
         collectives=file.collectives,
         kernel_table=file.kernel_table,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from perfmodel.bands import band
 from perfmodel.calibration import calibrated, words
 from perfmodel.engine import Engine
 from perfmodel.formulas.combine import decode_context, simpson_mean
@@ -72,7 +73,21 @@ def _notes(scenario: Scenario, resolved: Setup, memory: Memory) -> tuple[Note, .
         *_types(resolved),
         *_drafting(scenario, resolved),
         *own,
+        *_sureness(scenario, resolved),
     )
+
+
+def _sureness(scenario: Scenario, resolved: Setup) -> list[Note]:
+    known = band("decode", resolved.engine, resolved.chip)
+    if known is None:
+        name = resolved.engine.name
+        return [Note("info", "band", f"{name} is a bound, not a prediction: real engines stay above these times")]
+    if known.far:
+        return [Note("info", "band", f"Far from any data: {known.far}, so the bands are wide")]
+    if scenario.prefix > scenario.input and resolved.engine.kind == "local":
+        text = "local engines took up to 8 times as long for a short prompt on a longer cached context"
+        return [Note("info", "band", f"The band of the first token does not hold: {text}")]
+    return []
 
 
 def _fit(memory: Memory) -> list[Note]:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from perfmodel.attention import Attention
 from perfmodel.backend import backend_id
+from perfmodel.bands import band
 from perfmodel.calibration import calibrated, canonical
 from perfmodel.catalog import closest, first_problem
 from perfmodel.codec import DTYPE_ALIASES
@@ -92,7 +93,13 @@ def _priced(op: Op, chip: Accelerator, precision: Precision, row: Row) -> Result
     engine = calibrated(tuned(ENGINES[ENGINE], chip, precision), _calibration(row))
     step = price((op,), (), _warm(op, chip), engine, rates(chip, precision), NO_LINK)
     timed = step.timed[0]  # the engine's own step is the second operator: a kernel alone has none
-    return {"time_s": timed.time_s, "bound": timed.bound}
+    result: Result = {"time_s": timed.time_s, "bound": timed.bound}
+    phase = "decode" if op.kind == "attention" and op.shape[5] <= DECODE_UP_TO else "prefill"
+    known = band("gemm" if op.kind == "matmul" else f"{phase} attention", engine, chip)
+    if known:
+        result["low"], result["high"] = known.of(timed.time_s)
+        result |= {"note": f"far from any data: {known.far}"} if known.far else {}
+    return result
 
 
 def _calibration(row: Row) -> str:

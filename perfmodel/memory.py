@@ -198,6 +198,11 @@ class Memory:
         return float(activation_bytes(self.setup, self.batch, self.input, self.context))
 
     @property
+    def allocated(self) -> float:
+        """What the framework allocates on one device: all but the runtime's own reserve [B]."""
+        return self.total - self.reserve
+
+    @property
     def reserve(self) -> float:
         """What the runtime takes for itself [B]."""
         return self.setup.engine.reserve_bytes

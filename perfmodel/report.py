@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from perfmodel.bands import band, floor_s
 from perfmodel.blocks import parameters
 from perfmodel.catalog import ESTIMATE, Source
 from perfmodel.formulas.combine import (
@@ -34,6 +35,15 @@ PLAIN_RESULTS = (
     "flops_prefill", "flops_decode", "replicated_flops_prefill", "replicated_flops_decode", "chip_seconds",
     "usd_per_million_tokens",
 )  # fmt: skip
+#: Result -> what its band is about; the rate follows from the whole request.
+BANDED = {
+    "prefill_s": "prefill",
+    "ttft_s": "prefill",
+    "decode_step_s": "decode",
+    "tpot_s": "decode",
+    "e2e_s": "request",
+    "memory_bytes": "memory",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +176,29 @@ class Report:
         return decode(s.batch, decode_context(s.prefix, s.input, s.output))
 
     @cached_property
+    def bands(self) -> dict[str, tuple[float, float]]:
+        """Low and high of each predicted result, between which 80 % of comparable measurements lie.
+
+        Empty for the ideal engine, which is a bound. Nothing lies below what the datasheet allows.
+        """
+        setup, found = self.setup, {}
+        floors = {
+            "prefill": floor_s(self.prefill, setup.chip, setup.rates),
+            "decode": floor_s(self.decode, setup.chip, setup.rates) / setup.tokens_per_step,
+        }
+        for name, quantity in BANDED.items():
+            known = band(quantity, setup.engine, setup.chip)
+            if known:
+                value = self.memory.total if name == "memory_bytes" else float(getattr(self, name))
+                bound = floors[quantity] if name in ("prefill_s", "tpot_s") else 0.0
+                found[name] = known.of(value, bound)
+        if found:
+            quickest, slowest = found["e2e_s"]
+            work = self.e2e_s * self.tokens_per_s
+            found["tokens_per_s"] = (work / slowest, work / quickest)
+        return found
+
+    @cached_property
     def used(self) -> tuple[UsedNumber, ...]:
         """Every number from outside that this run used, with its source."""
         return (*_chip_rows(self), *_model_rows(self.setup), *_engine_rows(self.setup))
@@ -182,6 +215,7 @@ class Report:
         return result | {
             "prefill_s": _finite(self.prefill_s),
             "memory_bytes": _finite(self.memory.total),
+            "memory_allocated_bytes": _finite(self.memory.allocated),
             "fits": self.memory.fits,
             "params_total": p.total,
             "params_active": p.active,
@@ -191,6 +225,8 @@ class Report:
                 phase: {name: round(float(share), 6) for name, share in zip(REGIMES, step.shares, strict=True)}
                 for phase, step in (("prefill", self.prefill), ("decode", self.decode))
             },
+            "low": {name: _finite(low) for name, (low, _) in self.bands.items()},
+            "high": {name: _finite(high) for name, (_, high) in self.bands.items()},
             "notes": [note.text for note in self.notes],
         }
 

@@ -8,15 +8,18 @@ from perfmodel.report import Report
 from perfmodel.step import REGIMES, Step
 from perfmodel.units import count, show
 
+#: What a band is, for those who see one.
+BAND_HELP = "Below the number: 80 % of comparable measurements, left out of every fit, lie in this range"
+
 
 def report_text(report: Report) -> str:
     """Return the verdict, the headline numbers, the largest operators and the notes, one fact a line."""
     s, p = report.scenario, parameters(report.setup.model.dimensions)
     title = f"{report.setup.model.name} on {s.n} x {report.setup.chip.name}, {report.setup.engine.name}"
     rows = [
-        ("Time to first token (no queue)", show(report.ttft_s, "s")),
-        ("Time per output token", show(report.tpot_s, "s")),
-        ("Whole request", show(report.e2e_s, "s")),
+        ("Time to first token (no queue)", _banded(report, "ttft_s")),
+        ("Time per output token", _banded(report, "tpot_s")),
+        ("Whole request", _banded(report, "e2e_s")),
         ("Output tokens per second", show(report.tokens_per_s)),
         ("Parameters (active)", f"{count(p.total)} ({count(p.active)})"),
         ("Weights, one copy", show(report.weight_bytes, "B")),
@@ -32,6 +35,19 @@ def report_text(report: Report) -> str:
 
 def _step_name(report: Report) -> str:
     return "Round of draft and verification" if report.setup.speculation else "Decode step"
+
+
+def band_text(report: Report, name: str, unit: str = "s") -> str:
+    """Return the band of a result, as "4.1 ms to 5.3 ms"; nothing for a bound, which has none."""
+    if name not in report.bands:
+        return ""
+    low, high = report.bands[name]
+    return f"{show(low, unit)} to {show(high, unit)}"
+
+
+def _banded(report: Report, name: str) -> str:
+    text = band_text(report, name)
+    return show(getattr(report, name), "s") + (f"   (80 % of comparable measurements: {text})" if text else "")
 
 
 def _shares(name: str, step: Step) -> str:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
+from perfmodel.bands import band
 from perfmodel.blocks import blocks
 from perfmodel.collectives import Collectives, wires
+from perfmodel.engine import ENGINES
 from perfmodel.formulas.training import (
     exposed_time,
     flops_utilization,
@@ -135,8 +137,24 @@ class TrainingReport:
             "fits": self.memory.fits,
             "parts_s": {name: value for name, value in self.parts_s.items() if value},
             "memory_by_kind": {name: value for name, value in self.memory.kinds.items() if value},
+            "low": {name: low for name, (low, _) in self.bands.items()},
+            "high": {name: high for name, (_, high) in self.bands.items()},
             "notes": list(self.notes),
         }
+
+    @property
+    def bands(self) -> dict[str, tuple[float, float]]:
+        """Low and high of step time, rates and memory, between which 80 % of comparable measurements lie."""
+        chip, found = self.scenario.resolved_gpu, {}
+        speed, memory = (band(name, ENGINES["fused"], chip) for name in ("training", "training memory"))
+        if speed:
+            quick, slow = found["step_s"] = speed.of(self.step_s)
+            for name in ("tokens_per_s_per_gpu", "model_flops_per_gpu", "mfu", "hfu"):
+                value = float(getattr(self, name))
+                found[name] = (value * self.step_s / slow, value * self.step_s / quick)
+        if memory:
+            found["memory_bytes_per_gpu"] = memory.of(self.memory.total)
+        return found
 
 
 def _finite(value: float) -> float | None:

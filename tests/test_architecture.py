@@ -25,7 +25,7 @@ LAYERS = (
     "attention ffn ssm mlp convnet blocks exchange transformer speculative",
     "parallel collectives step setup tuning calibration network",
     "scenario codec importers importer training_scenario published measurements",
-    "memory training_ops training_memory pins",
+    "memory bands training_ops training_memory pins",
     "report",  # below estimate, which returns one
     "estimate grid notebook training",
     "catalogue_tables chip_compare chip_tables model_tables model_compare",
