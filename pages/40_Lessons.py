@@ -10,7 +10,7 @@ from perfmodel.lessons.phrases import NAMES, phrases
 LESSONS = {one.id: one for one in lessons()}
 FIRST = "four-bottlenecks"
 
-page = frame("Lessons", "", scenario_bar=False)
+page = frame("Lessons", "What limits a model, why, and by how much? Predict, then see.", scenario_bar=False)
 say = phrases(parts.language(page))
 presenting = page.memo("view", "student") == "presenter"
 above, below = st.container(), st.container()

@@ -8,15 +8,13 @@ from perfmodel.glossary import GLOSSARY, uses
 from perfmodel.lessons import LANGUAGES
 from perfmodel.lessons.phrases import NAMES, phrases
 
-page = frame("Glossary", "", scenario_bar=False)
+page = frame("Glossary", "What do the words and the letters mean?", scenario_bar=False)
 say = phrases(asked_language(page))
-with st.container(horizontal=True, vertical_alignment="bottom"):
-    st.header(say["glossary_title"], anchor=False, width="stretch")
-    language = page.choice("lang", say["language"], LANGUAGES, "en", labels=NAMES)
 term = page.memo("term", "all")
 with st.container(horizontal=True, vertical_alignment="bottom"):
     wanted = page.text("find", say["glossary_find"], "", placeholder=say["glossary_hint"])
     kinds = {"terms": say["glossary_terms"], "symbols": say["glossary_symbols"]}
+    language = page.choice("lang", say["language"], LANGUAGES, "en", labels=NAMES)
     kind = page.choice("kind", say["view"], tuple(kinds), "terms", labels=kinds)
 
 

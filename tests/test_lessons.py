@@ -363,7 +363,7 @@ def test_other_views(view: str, stage: str) -> None:
     for step in CATALOG["four-bottlenecks"].all_steps:
         app = page("40_Lessons", step=step.id, view=view, stage=stage)
         assert not app.exception, [error.value for error in app.exception]
-        assert not app.warning
+        assert not any("is not one of" in box.value for box in app.warning)
 
 
 def test_a_prediction_is_judged_and_kept() -> None:
@@ -376,7 +376,7 @@ def test_a_prediction_is_judged_and_kept() -> None:
     opened = page("40_Lessons", step="memory-bound", done="four-bottlenecks:memory-bound=30", keep="answers")
     assert any(box.value.startswith("Not quite. You said 30 ms") for box in opened.warning)
     opened.button(key="lesson.again").click().run()
-    assert not opened.warning
+    assert not any(box.value.startswith("Not quite.") for box in opened.warning)
 
 
 def test_a_choice_is_judged_and_kept() -> None:

@@ -129,7 +129,7 @@ class Show:
 
     def _head(self) -> None:
         heading, index = self.lesson.heading(self.language), self._index
-        st.header(f"{self.lesson.number}. {heading.question}", anchor=False)
+        st.subheader(f"{self.lesson.number}. {heading.question}", anchor=False)
         done = self.say["progress"].format(
             done=len(self.answers), count=len(self._ids), right=score(self.lesson.id, self.answers)
         )
