@@ -1,4 +1,4 @@
-"""How fast the search is, on one core: `python benchmarks/bench_search.py`.
+"""How fast the search is, on one core: `python -m benchmarks.bench_search`.
 
 A point is one whole configuration: accelerator, layout, types, engine, batch of a replica and number of replicas, with
 first token, time per token, throughput, memory, power and price. Replicas are an array on top of the priced batches;

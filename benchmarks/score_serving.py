@@ -1,4 +1,4 @@
-"""Score the time per token of continuous batching against published serving runs: `python benchmarks/score_serving.py`.
+"""Score the time per token of continuous batching against published serving runs: `python -m benchmarks.score_serving`.
 
 The rows are closed-loop runs at a recorded concurrency, so their time per token holds other requests' prefill. Prints
 per source family and engine profile the median |ln(predicted / measured)|, the signed median and the shares within
@@ -8,14 +8,13 @@ per source family and engine profile the median |ln(predicted / measured)|, the 
 from __future__ import annotations
 
 import argparse
-import csv
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from pathlib import Path
 
-from score_requests import CALIBRATION, profile, scenario_row
-
-from perfmodel import Scenario, from_row
+from benchmarks.requests import CALIBRATION, read
+from benchmarks.show import HEAD, line
+from perfmodel import Scenario
 from perfmodel.engine import ENGINES
 from perfmodel.score import mean_of_medians, score
 from perfmodel.serving import Service, replica
@@ -36,36 +35,28 @@ def predicted(scenario: Scenario) -> float:
     return float(one.tpot_s[min(scenario.batch, one.most) - 1])
 
 
-def line(name: str, errors: list[float]) -> str:
-    """Return one line of the table."""
-    s = score(errors)
-    return f"{name:44}{s.rows:5}{s.median:9.1%}{s.signed:+9.1%}{s.within_15:7.0%}{s.within_30:7.0%}"
-
-
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calibration", type=Path, default=CALIBRATION)
     groups: dict[tuple[str, str], list[float]] = defaultdict(list)
-    left_out: Counter[str] = Counter()
-    with (parser.parse_args().calibration / "e2e.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            continuous = row["family"].startswith(SERVED) and ENGINES[profile(row["engine"])].continuous
-            if not continuous or row["metric"] != "tpot_s":
-                continue
-            try:
-                time = predicted(from_row(scenario_row(row)))
-            except ValueError as error:
-                left_out[str(error)] += 1
-                continue
-            groups[(row["family"], profile(row["engine"]))].append(math.log(time / float(row["value"])))
-    print(f"{'family, profile':44}{'rows':>5}{'median':>9}{'signed':>9}{'<15%':>7}{'<30%':>7}")
+    rows, left_out = read(parser.parse_args().calibration)
+    for row in rows:
+        served = row.family.startswith(SERVED) and ENGINES[row.scenario.engine].continuous
+        if not served or row.metric != "tpot_s":
+            continue
+        try:
+            groups[(row.family, row.scenario.engine)].append(math.log(predicted(row.scenario) / row.measured))
+        except ValueError as error:
+            left_out[str(error)] += 1
+    families: dict[str, list[float]] = defaultdict(list)
+    print(f"{'family, profile':44}{HEAD}")
     for (family, engine), errors in sorted(groups.items()):
-        print(line(f"{family}, {engine}", errors))
-    families = {name: [e for key, es in groups.items() if key[0] == name for e in es] for name, _ in groups}
+        families[family] += errors
+        print(f"{f'{family}, {engine}':44}{line(score(errors))}")
     for family, errors in families.items():
-        print(line(family, errors))
-    print(line("all rows", [error for errors in groups.values() for error in errors]))
+        print(f"{family:44}{line(score(errors))}")
+    print(f"{'all rows':44}{line(score([error for errors in groups.values() for error in errors]))}")
     print(f"mean of the families' medians: {mean_of_medians(families):.1%} (goal: {GOAL:.0%} or less)")
     for reason, count in left_out.most_common():
         print(f"left out {count}: {reason}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import perfmodel.catalog
 from perfmodel.catalog import Catalog, load_sources
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +29,13 @@ for page in ("app.py", "pages/50_Hardware.py"):
     })
 print(json.dumps(seen))
 """
+
+
+@pytest.fixture(autouse=True)
+def _of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the broken catalogues of these tests from the pages of the others."""
+    monkeypatch.setattr(perfmodel.catalog, "_CATALOGS", [])
+    monkeypatch.setattr(perfmodel.catalog, "_BROKEN", {})
 
 
 def text(table: dict[str, object]) -> str:
