@@ -2,8 +2,9 @@
 #   docker build -t perfmodel . && docker run --rm -p 8501:8501 --read-only --tmpfs /tmp perfmodel
 FROM python:3.11.13-slim-bookworm AS build
 WORKDIR /build
-COPY requirements.txt .
-RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --disable-pip-version-check -r requirements.txt
+COPY requirements.txt requirements-rooms.txt ./
+RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --disable-pip-version-check \
+    -r requirements.txt -r requirements-rooms.txt
 
 FROM python:3.11.13-slim-bookworm
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin perfmodel

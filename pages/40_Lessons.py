@@ -4,6 +4,7 @@ import streamlit as st
 
 from pages import frame
 from pages.parts import lesson as parts
+from pages.parts.classroom import Classroom
 from perfmodel.lessons import LANGUAGES, lessons
 from perfmodel.lessons.phrases import NAMES, phrases
 
@@ -26,8 +27,10 @@ with (below if presenting else above).container(horizontal=True, vertical_alignm
         view = page.choice("view", say["view"], tuple(views), "student", labels=views)
         kept = {"progress": say["keep_progress"], "answers": say["keep_answers"]}
         keep = page.choice("keep", say["keep"], tuple(kept), "progress", labels=kept)
+    room = Classroom(page, page.memo("room", "none"), f"{lesson.id}/{step}", language)
+    room.control(view)
 
 memos = parts.Memos(page.memo("done", "none"), page.memo("stage", "ask"), with_answers=keep == "answers")
-show = parts.Show(page, lesson, step, language, memos)
+show = parts.Show(page, lesson, step, language, memos, room)
 with above:
     {"student": show.student, "teacher": show.teacher, "presenter": show.presenter}[view]()

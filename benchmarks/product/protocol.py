@@ -119,6 +119,8 @@ class Visitor:
                 self._see(answer, texts, exceptions)
             elif kind == "new_session":
                 self.page_hash = answer.new_session.page_script_hash
+            elif kind == "navigation":  # which page the script chose, where the first message only guessed
+                self.page_hash = answer.navigation.page_script_hash
             elif kind == "page_info_changed":
                 self.query = answer.page_info_changed.query_string
             elif kind == "script_finished" and answer.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:

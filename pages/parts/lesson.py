@@ -11,6 +11,7 @@ import streamlit as st
 
 from pages import Page, plain
 from pages.parts import share
+from pages.parts.classroom import Classroom
 from pages.parts.registry import pages
 from pages.parts.state import hold, session
 from perfmodel.lessons import LANGUAGES, Lesson, Worked, worked
@@ -45,6 +46,7 @@ class Show:
     id: str
     language: str
     memos: Memos
+    room: Classroom
 
     @property
     def say(self) -> Mapping[str, str]:
@@ -84,6 +86,7 @@ class Show:
                     st.button(self.say["reveal"], key="lesson.reveal", type="primary", on_click=self._reveal)
         if revealed:
             self._judge()
+            self.room.shown(self.worked)
             self._answer()
         self._steps()
         self._foot()
@@ -99,6 +102,7 @@ class Show:
             st.success(f"**{self.say['answer']}:** {self.worked.shown_answer(self.language)}")
         if notes := self._text("notes"):
             st.info(f"**{self.say['notes']}.** {notes}")
+        self.room.live(self.worked)
         self._answer()
         self._steps()
         st.subheader(self.say["total"].format(minutes=self.lesson.minutes, exercises=len(self.lesson.exercises)))
@@ -122,6 +126,7 @@ class Show:
             st.header(f"{self._text('ask')} **{self.worked.shown_answer(self.language)}**", anchor=False)
             self._figure(height=420)
             st.subheader(self._text("takeaway") or self._text("reveal"), anchor=False)
+        self.room.wall(self.worked, revealed=shown)
         self._steps(shown)
 
     def _text(self, field: str) -> str:
@@ -183,6 +188,7 @@ class Show:
     def _reveal(self) -> None:
         said = st.session_state.get(self._widget)
         text = "" if said is None else str(said)
+        self.room.submit(text)
         self._keep(self.answers | {self.id: text})
 
     def _hide(self) -> None:
@@ -260,7 +266,7 @@ class Show:
 
     def _link(self, step: str) -> None:
         one = worked(self.lesson.id, step)
-        views = {"lesson": self.lesson.id, "step": step, "view": "student", "lang": self.language}
+        views = {"lesson": self.lesson.id, "step": step, "view": "student", "lang": self.language} | self.room.query
         path = next(page.path for page in pages() if page.name == self.page.name)
         st.page_link(path, label=one.text(self.language, "title"), query_params=views | share.pins())
 

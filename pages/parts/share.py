@@ -14,8 +14,13 @@ from perfmodel.pins import to_link
 
 def address(now: Session) -> str:
     """Return the whole address of the present page, as it stands in the browser after this run."""
+    return at(link_of(now, now.page))
+
+
+def at(query: dict[str, str]) -> str:
+    """Return the address of the present page with these keys."""
     parts = urlsplit(st.context.url or "")
-    return urlunsplit((parts.scheme, parts.netloc, parts.path or "/", urlencode(link_of(now, now.page)), ""))
+    return urlunsplit((parts.scheme, parts.netloc, parts.path or "/", urlencode(query), ""))
 
 
 def page_links(now: Session) -> None:
