@@ -92,9 +92,9 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     """Make stores that share what they hold: what one process or replica is to the next."""
     made: list[Rooms] = []
     if request.param == "redis":
+        url = request.getfixturevalue("redis_url")
         from redis import Redis
 
-        url = request.getfixturevalue("redis_url")
         with Redis.from_url(url) as client:
             client.flushdb()
 
