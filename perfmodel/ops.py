@@ -214,6 +214,8 @@ class Pass:
 
 def stack(values: list[Real], shape: tuple[int, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     """Return the values as one float64 array of shape (len(values), *shape)."""
+    if not shape:
+        return np.array(values, dtype=np.float64)
     out = np.empty((len(values), *shape))
     for index, value in enumerate(values):
         out[index] = value

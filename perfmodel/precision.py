@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from perfmodel.formulas.kv import quantised_bits
 from perfmodel.hardware import Accelerator
@@ -132,6 +133,7 @@ class Rates:
     dequantised: bool = False
 
 
+@lru_cache(maxsize=512)
 def rates(chip: Accelerator, precision: Precision) -> Rates:
     """Choose the peak rate for linear layers, for attention and for element-wise work on this chip.
 

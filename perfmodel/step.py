@@ -157,7 +157,8 @@ def price(
     share = stack([k.memory_efficiency for k in kernels], shape)
     needs[1] = stack([op.moved_bytes for op in ops], shape) * count / (chip.memory_bytes_per_s * share)
     _limit_by_occupancy(needs, ops, chip)
-    needs[2] = stack([network_time(op, engine, fabric) for op in ops], shape) * count
+    alone = all(op.ranks <= 1 for op in ops)
+    needs[2] = 0.0 if alone else stack([network_time(op, engine, fabric) for op in ops], shape) * count
     launches = stack([op.launches for op in ops], shape) * count
     # A kernel costs its fixed time on the device; a collective's start-up is in its latency.
     each = [0.0 if op.kind in COLLECTIVES else k.kernel_s for op, k in zip(ops, kernels, strict=True)]

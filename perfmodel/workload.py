@@ -47,6 +47,8 @@ class Workload:
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of every result."""
+        if type(self.batch) is type(self.new) is type(self.past) is float:
+            return ()
         return np.broadcast_shapes(*(np.shape(v) for v in (self.batch, self.new, self.past)))
 
 
