@@ -68,8 +68,8 @@ if curve:
         page.table(words.rows(present), "percentiles")
     if (fold := page.fold("Check the formulas by simulating 1,500 requests", "simulate")) and rate < present.capacity:
         with fold:
-            if service.schedule == "disaggregated":
-                st.markdown("Pools of their own are not simulated; the other two ways are.")
+            if service.schedule == "disaggregated" or scenario.mb > 1:
+                st.markdown("Pools of their own and micro-batches in a pipeline are not simulated; the rest is.")
             else:
                 page.table(words.checked(scenario, service, rate, 1500), "check")
 st.markdown(

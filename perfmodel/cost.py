@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from perfmodel.formulas.combine import price_per_million
 from perfmodel.formulas.cost import carbon_mass, drawn_power, energy_use, owned_price, reserved_price
 from perfmodel.formulas.roofline import request_cost
+from perfmodel.formulas.types import Real
 from perfmodel.hardware import ACCELERATORS, Accelerator
 from perfmodel.report import Report
+from perfmodel.setup import Setup
 from perfmodel.step import REGIMES
 from perfmodel.units import MEGA, show, significant
 
@@ -127,16 +129,27 @@ class Bill:
 
 def busy_share(report: Report) -> float:
     """Return the share of the time in which arithmetic units or memory of a device work."""
-    first, later = report.prefill_s, _decoding_s(report)
-    waits = [
-        sum(float(step.shares[REGIMES.index(name)]) for name in WAITING) for step in (report.prefill, report.decode)
-    ]
-    return 1.0 - (waits[0] * first + waits[1] * later) / (first + later)
+    return float(
+        working_share(
+            report.setup, (report.prefill.shares, report.decode.shares), report.prefill_s, _decoding_s(report)
+        )
+    )
+
+
+def working_share(setup: Setup, shares: tuple[Any, Any], first_s: Real, later_s: Real) -> Real:
+    """Return the same from the regimes' shares of both passes and the time of each phase, arrays included.
+
+    Stages of a pipeline without a batch idle.
+    """
+    waits = [sum(of[REGIMES.index(name)] for name in WAITING) for of in shares]
+    filled = min(1.0, setup.micro_batches / setup.pp)
+    return (1.0 - (waits[0] * first_s + waits[1] * later_s) / (first_s + later_s)) * filled
 
 
 def _decoding_s(report: Report) -> float:
     # A round of speculative decoding gives several tokens.
-    return float(report.mean_step_s / report.setup.tokens_per_step) * (report.scenario.output - 1)
+    each = report.setup.between_steps_s(report.mean_step_s) / report.setup.tokens_per_step
+    return float(each) * (report.scenario.output - 1)
 
 
 def bill(report: Report, tariff: Tariff) -> Bill:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from perfmodel import Scenario, estimate
-from perfmodel.cost import Tariff
+from perfmodel.cost import Tariff, busy_share
 from perfmodel.search import REASONS, Answer, Need, Study, fleets, search, space_of, whole
+from perfmodel.search import study as study_module
 from perfmodel.serving import Service, load
 from perfmodel.serving.first import first_token
 
@@ -46,6 +47,7 @@ def test_winner_by_brute_force(study: Study) -> None:
     for combination, batch in itertools.product(SPACE.combinations(), SPACE.batches):
         report = estimate(combination.scenario(ASKED, 1, batch))
         same = np.array([c == combination for c in study.combinations])[study.index]
+        batch = max(batch, combination.mb)
         point = int(np.flatnonzero(same & (study.columns["batch"] == batch))[0])
         good = report.memory.fits and report.tpot_s * NEED.tokens_per_s <= 1
         good = good and study.columns["first95_s"][point] <= NEED.first_s
@@ -55,6 +57,29 @@ def test_winner_by_brute_force(study: Study) -> None:
     winner = Answer(study, NEED).offers()[0]
     np.testing.assert_allclose(winner.usd_per_hour, best, rtol=1e-12)
     assert winner.replicas * winner.batch >= NEED.users
+
+
+def test_pipelines_where_a_group_is_crowded() -> None:
+    """A model too large for eight devices gets stages, one micro-batch each, and its points are estimates too."""
+    asked = Scenario(model="llama-3.1-405b", input=512, output=64, cp=2, n=2)
+    space = space_of(asked, gpus=("a100-sxm-80gb", "b200-sxm"), batches=(1, 8, 64))
+    found = whole(space)
+    stages = {(c.gpu, c.weights, c.tp, c.pp) for c in found.combinations if c.pp > 1}
+    assert stages == {
+        ("a100-sxm-80gb", "bf16", 8, 2),
+        ("a100-sxm-80gb", "bf16", 8, 4),
+        ("a100-sxm-80gb", "fp8", 8, 2),
+        ("b200-sxm", "bf16", 8, 2),
+    }
+    for point in np.flatnonzero(found.of("pp") > 1):
+        report = estimate(found.combinations[found.index[point]].scenario(asked, 3, int(found.columns["batch"][point])))
+        np.testing.assert_allclose(found.columns["tpot_s"][point], report.tpot_s, rtol=1e-9)
+        np.testing.assert_allclose(3 * found.columns["tokens_per_s"][point], report.tokens_per_s, rtol=1e-9)
+        np.testing.assert_allclose(found.columns["memory_bytes"][point], report.memory.total, rtol=1e-9)
+        np.testing.assert_allclose(found.columns["busy"][point], busy_share(report), rtol=1e-9)
+    sixteen_bit = Answer(found, Need(users=64, first_s=0, tokens_per_s=1)).offers(10, each=99)
+    best = next(o for o in sixteen_bit if (o.combination.gpu, o.combination.weights) == ("a100-sxm-80gb", "bf16"))
+    assert best.combination.pp > 1
 
 
 def test_every_point_has_one_reason(study: Study) -> None:
@@ -112,7 +137,7 @@ def test_closed_form_of_the_first_token() -> None:
         told = load(scenario, service, share * 20.0)
         at = round(float(told.in_flight[0])) - 1
         one = told.replica
-        mean, p95 = first_token(share * 20.0, one.prompt_s[at], one.step_s[at], float(one.shape.std()))
+        mean, p95 = first_token(share * 20.0, one.prompt_s[at], one.held_s[at], one.step_s[at], float(one.shape.std()))
         np.testing.assert_allclose(mean, told.first_mean_s[0], rtol=0.15)
         np.testing.assert_allclose(p95, told.quantile("first_s", 0.95)[0], rtol=0.25)
 
@@ -135,11 +160,23 @@ def test_fleets_multiply(study: Study) -> None:
     assert np.all(found["power_w"][:, 0] <= study.devices * study.chip_number("tdp_w") * (1 + 1e-12))
 
 
-def test_cluster_gives_the_same() -> None:
-    """Two workers of a Dask cluster find bit for bit what one process finds, in the same order."""
-    pytest.importorskip("distributed")
-    space = space_of(ASKED, gpus=("h100-sxm", "l40s"), groups=(1, 2), batches=(1, 8))
-    here, there = whole(space), whole(space, "dask")
+@pytest.mark.parametrize("by_address", [False, True])
+def test_cluster_gives_the_same(by_address: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two workers of a Dask cluster find bit for bit what one process finds, in the same order.
+
+    They talk over TCP, but stay in this process: starting others takes minutes on a busy machine.
+    """
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(study_module, "LOCAL", study_module.LOCAL | {"processes": False, "protocol": "tcp://"})
+    space = space_of(ASKED, gpus=("h100-sxm", "l40s"), groups=(1, 2, 4), batches=(1, 8))
+    monkeypatch.setattr(study_module, "BLOCK", 5)
+    here = whole(space)
+    if by_address:
+        with distributed.LocalCluster(**study_module.LOCAL) as cluster:
+            there = whole(space, cluster.scheduler_address)
+            assert len(cluster.workers) == 2
+    else:
+        there = whole(space, "dask")
     assert here.combinations == there.combinations
     for name, column in here.columns.items():
         np.testing.assert_array_equal(column, there.columns[name])

@@ -38,6 +38,28 @@ def test_littles_law_holds_in_the_simulation() -> None:
         np.testing.assert_allclose(run.area_s, (run.finish_s - run.arrival_s).sum(), rtol=1e-9)
 
 
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {},
+        {"n": 4, "pp": 4},
+        {"n": 8, "tp": 2, "pp": 4, "mb": 4},
+        {"n": 4, "pp": 2, "dp": 2, "mb": 3},
+        {"n": 4, "cp": 2, "tp": 2},
+        {"n": 4, "tp": 2, "dp": 2, "adp": True},
+    ],
+)
+def test_costs_are_the_estimates(layout: dict[str, int]) -> None:
+    """With equal answers, a replica's first token and time per token are those of `estimate` at that number."""
+    scenario = S.change(batch=64, **layout)
+    one = replica(scenario, Service(0.0, 0.0, page=1, sequences=32))
+    for n in (12, 32):
+        report = estimate(scenario.change(batch=n * scenario.dp))
+        np.testing.assert_allclose(one.prompt_s[n - 1] + one.opening_s[n - 1], report.ttft_s, rtol=0.01)
+        np.testing.assert_allclose(one.tpot_s[n - 1], report.tpot_s, rtol=0.01)
+    assert one.devices * one.replicas == scenario.n
+
+
 def test_schedules_create_no_tokens() -> None:
     """However prompts are cut into chunks, each prompt and answer token is computed exactly once."""
     for case in LOADS:

@@ -17,14 +17,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from perfmodel.cost import working_share
 from perfmodel.estimate import setup
-from perfmodel.formulas.combine import decode_context, interference_time, output_rate, request_time, simpson_mean
+from perfmodel.formulas.combine import decode_context, output_rate, request_time, simpson_mean
 from perfmodel.formulas.cost import drawn_power
+from perfmodel.formulas.sharing import pipeline_fill_time
 from perfmodel.memory import device_bytes
+from perfmodel.report import request_parts
 from perfmodel.search.space import Combination, Space
 from perfmodel.serving.first import first_token
 from perfmodel.setup import Setup
-from perfmodel.step import REGIMES
 from perfmodel.workload import decode, prefill
 
 Array: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
@@ -34,6 +36,8 @@ COLUMNS = ("batch", "tpot_s", "first_s", "first95_s", "tokens_per_s", "requests_
 #: Combinations between two reports of progress.
 BLOCK = 24
 IDLE_SHARE = 0.2
+#: Workers on this machine; a busy one may take minutes to start them.
+LOCAL = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "death_timeout": 300}
 
 
 @dataclass(frozen=True)
@@ -59,31 +63,29 @@ def evaluate(space: Space, combination: Combination) -> Priced:
 
 
 def _columns(space: Space, resolved: Setup) -> Array:
-    s, batch = space.asked, np.array(space.batches, dtype=np.float64)
+    # A pipeline has a sequence a micro-batch at least.
+    s, batch = space.asked, np.maximum(np.array(space.batches, dtype=np.float64), resolved.micro_batches)
     start, middle = float(s.prefix + s.input), float(decode_context(s.prefix, s.input, s.output))
     contexts = np.array([middle, start, start + max(0, s.output - 2)])
     later = resolved.run(decode(batch[:, None], contexts))
     steps = np.asarray(later.time_s)
-    step = np.asarray(simpson_mean(steps[:, 1], steps[:, 0], steps[:, 2]) / resolved.tokens_per_step)
+    mean = np.asarray(simpson_mean(steps[:, 1], steps[:, 0], steps[:, 2]))
     first = resolved.run(prefill(batch, s.input, s.prefix))
-    prompts = np.asarray(first.time_s)
+    prompts, out = np.asarray(first.time_s), float(s.output)
+    first_s, tpot = request_parts(resolved, prompts, mean, steps[:, 0], batch, out)
+    request = request_time(first_s, tpot, out)
+    rate = batch / request
+    step = resolved.between_steps_s(mean) / resolved.tokens_per_step
+    # A fixed batch starts together: its prompts are one pass, nobody joins later.
+    queued = late = first_s
     if resolved.engine.continuous:
-        own, opening = prompts / batch, steps[:, 0] * resolved.engine.first_token_step
-        tpot = step + interference_time(prompts, batch, float(s.output))
-        request = np.asarray(request_time(own + opening, tpot, float(s.output)))
-        rate = batch / request
-        queued, late = (t + opening for t in first_token(rate, own, step, space.variation))
-    else:
-        # A fixed batch starts together: its prompts are one pass, nobody joins later.
-        tpot, queued, late = step, prompts, prompts
-        request = np.asarray(request_time(prompts, tpot, float(s.output)))
-        rate = batch / request
+        opening = resolved.between_steps_s(steps[:, 0]) * resolved.engine.first_token_step
+        held = resolved.between_steps_s(prompts) / batch
+        queued, late = (t + opening for t in first_token(rate, first_s - opening, held, step, space.variation))
     memory = device_bytes(resolved, batch, float(s.input), float(s.prefix + s.input + s.output))
-    waits = [REGIMES.index(name) for name in ("network", "overhead")]
-    shares = (first.shares[waits].sum(axis=0), later.shares[waits, :, 0].sum(axis=0))
-    decoding = step * (s.output - 1.0)
-    busy = 1.0 - (shares[0] * prompts + shares[1] * decoding) / (prompts + decoding)
-    made = output_rate(batch, float(s.output), request)
+    prefill_s = pipeline_fill_time(prompts, float(resolved.pp), float(resolved.micro_batches))
+    busy = working_share(resolved, (first.shares, later.shares[..., 0]), prefill_s, step * (out - 1.0))
+    made = output_rate(batch, out, request)
     return np.stack([batch, tpot, queued, late, made, rate, np.broadcast_to(memory, batch.shape), busy])
 
 
@@ -211,7 +213,7 @@ def _on_cluster(
         raise ValueError(f"cluster={cluster!r} needs Dask: install the package 'distributed'") from None
     if cluster != "dask" and "://" not in cluster:
         raise ValueError(f"cluster={cluster!r} is not allowed: it must be empty, dask, or an address such as tcp://…")
-    local = dask.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) if cluster == "dask" else None
+    local = dask.LocalCluster(**LOCAL) if cluster == "dask" else None
     try:
         with dask.Client(local or cluster) as client:
             futures = [client.submit(priced_block, space, block, pure=False) for block in blocks]

@@ -144,8 +144,4 @@ def headline(answer: Answer) -> list[tuple[str, str, str]]:
 
 def fields(offer: Offer) -> dict[str, Any]:
     """Return an offer as fields of a scenario."""
-    c = offer.combination
-    plain = {"gpu": c.gpu, "n": offer.devices, "tp": c.tp, "pp": c.pp, "dp": offer.replicas, "ep": c.ep}
-    return plain | {
-        "batch": offer.batch * offer.replicas, "weights": c.weights, "kv": c.kv, "math": "auto", "engine": c.engine,
-    }  # fmt: skip
+    return offer.combination.fields(offer.replicas, offer.batch)

@@ -15,15 +15,16 @@ Array: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 TO_P95 = 2.0
 
 
-def first_token(rate: Real, prompt_s: Real, step_s: Real, variation: float) -> tuple[Array, Array]:
+def first_token(rate: Real, prompt_s: Real, held_s: Real, step_s: Real, variation: float) -> tuple[Array, Array]:
     """Return mean and 95th percentile of the time to first token at this rate of one replica [s].
 
     A request waits for the rest of the step it arrives in, then for the step that computes its prompt with those of
-    its company. The step met lasts a decode step plus an exponential rest.
+    its company. The step met lasts a decode step plus an exponential rest. A prompt is computed in `prompt_s` and holds
+    up the others for `held_s`, which is less where the stages of a pipeline work on several.
     Validity: chunks as large as a prompt; room for everyone; the percentile is mean plus two standard deviations.
     """
-    busy = np.minimum(1.0, rate * prompt_s)
-    met = gated_interval(step_s, rate, prompt_s, variation)
+    busy = np.minimum(1.0, rate * held_s)
+    met = gated_interval(step_s, rate, held_s, variation)
     rest = met - step_s
     mean = prompt_s + step_s + met * (0.5 + busy)
     square = (step_s**2 + 2.0 * step_s * rest + 2.0 * rest**2) * (1.0 / 3.0 + busy + busy**2)

@@ -64,7 +64,8 @@ class Service:
 class Replica:
     """What one replica needs at each number of requests in flight, 1 to `most`.
 
-    `step_s`: decode step at the mean context of what is in flight. `prompt_s`: prefill of a mean prompt.
+    `step_s`: decode step at the mean context of what is in flight. `prompt_s`: prefill of a mean prompt. `held_s`: how
+    long it keeps the others waiting; less than that where micro-batches share a pipeline.
     `opening_s`: decode step before the first token, of engines that need one.
     `load_s`: time to bring the cached prefix of a request from host memory. `sent_bytes`: cache of a prompt, which
     disaggregation sends to the decode replica, over `link_bytes_per_s`. `devices`: accelerators of a replica.
@@ -79,6 +80,7 @@ class Replica:
     most: int
     step_s: Array
     prompt_s: Array
+    held_s: Array
     opening_s: Array
     load_s: float
     sent_bytes: float
@@ -111,7 +113,7 @@ class Replica:
         if self.service.schedule == "disaggregated":
             return self.step_s
         n = self.in_flight
-        others: Array = interference_time(self.prompt_s * n, n, float(self.scenario.output))
+        others: Array = interference_time(self.held_s * n, n, float(self.scenario.output))
         return np.asarray(self.step_s + others)
 
     @property
@@ -122,7 +124,7 @@ class Replica:
         finished = closed_rate(self.in_flight, np.maximum(stay, 1e-12))
         if self.service.schedule != "chunked":
             return np.asarray(finished)
-        token_s = self.prompt_s / self.scenario.input
+        token_s = self.held_s / self.scenario.input
         budget = chunked_rate(self.step_s, token_s, self.chunk, float(self.scenario.input))
         return np.asarray(np.minimum(finished, budget))
 
@@ -145,10 +147,13 @@ def replica(scenario: Scenario, service: Service) -> Replica:
     new, past = (s.input + s.prefix, 0) if recomputed else (s.input, s.prefix)
     start = float(s.prefix + s.input)
     end = max(start, 2.0 * context - start - 2.0)
-    steps = np.asarray(resolved.run(decode(n[:, None] * unit.dp, np.array([start, context, end]))).time_s)
+    # Fewer requests than micro-batches: each is one of its own, as if all were there.
+    many = np.maximum(n, s.mb) * s.dp
+    steps = np.asarray(resolved.run(decode(many[:, None], np.array([start, context, end]))).time_s)
+    steps = np.asarray(resolved.between_steps_s(steps))
     # A round of speculative decoding gives several tokens: its time counts for each of them.
     step = simpson_mean(steps[:, 0], steps[:, 1], steps[:, 2]) / resolved.tokens_per_step
-    prompt = np.asarray(resolved.run(prefill(n * unit.dp, new, past)).time_s) / n
+    passes, each = np.asarray(resolved.run(prefill(many, new, past)).time_s), many / s.dp
     all_n = np.arange(1.0, most + 1.0)
     d, value = resolved.model.dimensions, resolved.precision.kv_bytes
     prefix_bytes = float(cache_bytes(d, float(s.prefix), value)) if service.prefix_home == "host" and s.prefix else 0.0
@@ -156,11 +161,12 @@ def replica(scenario: Scenario, service: Service) -> Replica:
     return Replica(
         scenario=scenario,
         service=service,
-        devices=s.tp * s.pp * s.dp,
+        devices=s.n,
         replicas=replicas,
         most=most,
         step_s=np.interp(all_n, n, step),
-        prompt_s=np.interp(all_n, n, prompt),
+        prompt_s=np.interp(all_n, n, passes * s.mb / each),
+        held_s=np.interp(all_n, n, resolved.between_steps_s(passes) / each),
         opening_s=np.interp(all_n, n, steps[:, 1]) * resolved.engine.first_token_step,
         load_s=_over(prefix_bytes, s.tp * resolved.chip.pcie_bytes_per_s),
         sent_bytes=float(cache_bytes(d, start, value)),
@@ -176,7 +182,8 @@ def _over(amount: float, per_s: float) -> float:
 def _unit(scenario: Scenario) -> tuple[Scenario, int]:
     """Return the smallest part that serves on its own, and how many there are: experts may span several replicas."""
     dp = max(1, scenario.ep // scenario.tp)
-    unit = scenario.change(n=scenario.tp * scenario.pp * dp, dp=dp, batch=dp)
+    least = scenario.mb * (scenario.tp if scenario.adp else 1)
+    unit = scenario.change(n=scenario.n // scenario.dp * dp, dp=dp, batch=dp * least)
     return unit, scenario.dp // dp
 
 
@@ -202,5 +209,5 @@ def _prompt_shape(resolved: Setup, service: Service, s: Scenario) -> Array:
     lengths = Lengths(float(s.input), service.input_variation).points()
     past = 0.0 if service.prefix_home == "recomputed" else float(s.prefix)
     more = float(s.prefix) if service.prefix_home == "recomputed" else 0.0
-    cost = np.asarray(resolved.run(prefill(8.0 * resolved.dp, lengths + more, past)).time_s)
+    cost = np.asarray(resolved.run(prefill(8.0 * resolved.holders * s.mb, lengths + more, past)).time_s)
     return np.asarray(cost / cost.mean())

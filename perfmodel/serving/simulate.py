@@ -125,6 +125,8 @@ def simulate(scenario: Scenario, service: Service, rate: float, requests: int = 
         raise ValueError(f"not one request of {scenario.model} fits on {scenario.gpu}: nothing to simulate")
     if service.schedule == "disaggregated":
         raise ValueError("schedule='disaggregated' is not simulated; 'chunked' and 'prefill first' are")
+    if scenario.mb > 1:
+        raise ValueError(f"mb={scenario.mb} is not simulated: one batch at a time in a pipeline is")
     generator = np.random.default_rng(seed)
     arrival = np.cumsum(generator.exponential(one.replicas / rate, requests))
     inputs, outputs = one.input.draw(generator, requests), one.output.draw(generator, requests)

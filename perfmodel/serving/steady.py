@@ -134,32 +134,32 @@ def _together(one: Replica, rates: Array) -> Load:
     each = rates / one.replicas
     chain = chain_of(each, one.rate)
     at = np.clip(np.round(chain.in_flight).astype(int), 1, one.most) - 1
-    prompt, step = one.prompt_s[at], one.step_s[at]
+    prompt, held, step = one.prompt_s[at], one.held_s[at], one.step_s[at]
     spread = float(one.shape.std())
     if one.service.schedule == "chunked":
         # In chunks a prompt of n tokens also waits for the decode part of n / C steps.
         steps = one.scenario.input / one.chunk
         own = prompt * one.shape[:, None] + step * np.maximum(1.0, steps * one.shape[:, None])
-        met = gated_interval(step, each, prompt, spread)
-        queue = queue_wait(each, prompt + steps * step, spread)
+        met = gated_interval(step, each, held, spread)
+        queue = queue_wait(each, held + steps * step, spread)
     else:
         own = prompt * one.shape[:, None]
-        busy = np.minimum(each * prompt, 1.0)
-        met = (1.0 - busy) * step + busy * gated_interval(0.0, each, prompt, spread) / np.maximum(busy, 1e-12)
-        queue = queue_wait(each, prompt, spread)
+        busy = np.minimum(each * held, 1.0)
+        met = (1.0 - busy) * step + busy * gated_interval(0.0, each, held, spread) / np.maximum(busy, 1e-12)
+        queue = queue_wait(each, held, spread)
     # Who arrives waits for the rest of the step, then shares the next one with all who came in the same step.
-    held = np.minimum(1.0, each * prompt)
+    company = np.minimum(1.0, each * held)
     piled = ~(np.isfinite(queue) & np.isfinite(met))
-    late = np.where(piled, np.inf, np.maximum(0.0, np.where(piled, 0.0, queue) - held * np.where(piled, 0.0, met)))
+    late = np.where(piled, np.inf, np.maximum(0.0, np.where(piled, 0.0, queue) - company * np.where(piled, 0.0, met)))
     admission = np.where(chain.stable, (1.0 + one.service.output_variation**2) / 2.0 * chain.waiting / each, np.inf)
-    waits = ((late, held), (admission, chain.waits))
-    first = _mixture(own, waits, _Steps(met, np.minimum(step, met), held), one.load_s + one.opening_s[at])
+    waits = ((late, company), (admission, chain.waits))
+    first = _mixture(own, waits, _Steps(met, np.minimum(step, met), company), one.load_s + one.opening_s[at])
     return _load(one, rates, one.rate.max() * one.replicas, chain, first, one.tpot_s)
 
 
 def _split_capacity(one: Replica, prefill_replicas: int) -> float:
     decode_rate = (one.replicas - prefill_replicas) * float(one.rate.max())
-    return min(prefill_replicas / float(one.prompt_s[0]), decode_rate)
+    return min(prefill_replicas / float(one.held_s[0]), decode_rate)
 
 
 def _splits(one: Replica) -> tuple[int, ...]:
@@ -173,9 +173,9 @@ def _split(one: Replica, rates: Array) -> Load:
     k = max(_splits(one), key=lambda split: _split_capacity(one, split))
     each = rates / (one.replicas - k)
     chain = chain_of(each, one.rate)
-    prompt = one.prompt_s[0]
-    queue = pool_wait(rates, prompt, float(one.shape.std()), float(k))
-    busy = np.minimum(1.0, rates * prompt / k) ** (np.sqrt(2.0 * (k + 1.0)) - 1.0)
+    prompt, held = one.prompt_s[0], one.held_s[0]
+    queue = pool_wait(rates, held, float(one.shape.std()), float(k))
+    busy = np.minimum(1.0, rates * held / k) ** (np.sqrt(2.0 * (k + 1.0)) - 1.0)
     at = np.clip(np.round(chain.in_flight).astype(int), 1, one.most) - 1
     own = np.broadcast_to(prompt * one.shape[:, None], (one.shape.size, rates.size))
     admission = np.where(chain.stable, (1.0 + one.service.output_variation**2) / 2.0 * chain.waiting / each, np.inf)
