@@ -5,11 +5,12 @@ import streamlit as st
 from pages import frame
 from pages.parts.cards import render
 from pages.parts.state import choose
-from perfmodel import how, layout_curves, layouts
-from perfmodel.figures import parallelism
+from perfmodel import how, layout_curves, layout_room, layouts
+from perfmodel.figures import layout_memory, parallelism
 
-VIEWS = {"time": "Layouts", "scaling": "Speed-up", "topology": "Topology", "pope": "Gather or keep", "shape": "Width"}
-GOALS = {"latency": "Latency", "first": "First token", "throughput": "Throughput per device", "cost": "Cost"}
+VIEWS = {"time": "Time and volume", "memory": "Memory: what fits", "scaling": "Speed-up", "topology": "Topology"}
+VIEWS |= {"pope": "Gather weights or keep them", "shape": "Deep or wide"}
+GOALS = {"latency": "Latency", "first": "First token", "throughput": "Throughput", "cost": "Cost"}
 OVER = ("auto", "any", *layouts.SIZES[1:])
 NAMED = {"auto": "this scenario's (8 for one)", "any": "1 to 64, any"}
 
@@ -17,7 +18,7 @@ page = frame("Parallelism", "How should this model be spread over many devices?"
 scenario = page.scenario
 with st.container(horizontal=True):
     over = page.choice("over", "Devices", OVER, "auto", labels=NAMED)
-    goal = page.choice("goal", "Best for", tuple(GOALS), "latency", labels=GOALS)
+    goal = page.choice("goal", "Best for", tuple(GOALS), "latency", labels=GOALS, help="Throughput is per device")
 found = layouts.layouts(scenario, layouts.chosen_sizes(scenario, over))
 ranked, devices = found.ranked(goal)[:8], max(found.sizes)
 
@@ -43,6 +44,18 @@ def show_time() -> None:
     """Draw time and volume of the best layouts."""
     page.show(parallelism.time_bars(ranked), "time", height=360, describe=parallelism.describe_time(ranked))
     page.show(parallelism.volume_bars(ranked), "volume", height=300, describe=parallelism.describe_volume(ranked))
+
+
+def show_memory() -> None:
+    """Draw what fills a device in the best layouts and those nearest to fitting, and what fits on how many devices."""
+    drawn, capacity = layout_room.shown(found, ranked), scenario.resolved_gpu.memory_bytes
+    if drawn:
+        text = layout_memory.describe_memory(drawn, capacity)
+        page.show(layout_memory.memory_bars(drawn, capacity), "memory", height=360, describe=text)
+    if rooms := layout_room.rooms(scenario):
+        text = layout_memory.describe_room(rooms, scenario.batch)
+        page.show(layout_memory.room_chart(rooms, scenario.batch), "room", height=320, describe=text)
+        page.table(layout_room.room_table(rooms, scenario.batch), "rooms")
 
 
 def show_scaling() -> None:
@@ -84,7 +97,14 @@ if fold := page.fold(f"What was rejected, and why ({len(found.rejected)})", "rej
     with fold:
         page.table(layouts.rejected_table(found), "rejected")
 view = page.choice("view", "Show", tuple(VIEWS), "time", labels=VIEWS)
-{"time": show_time, "scaling": show_scaling, "topology": show_topology, "pope": show_pope, "shape": show_shape}[view]()
+{
+    "time": show_time,
+    "memory": show_memory,
+    "scaling": show_scaling,
+    "topology": show_topology,
+    "pope": show_pope,
+    "shape": show_shape,
+}[view]()
 
 st.markdown(
     "**Why.** *Tensor* parallelism shares every layer: memory and work shrink with the group, but each layer ends in "

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages import frame, plain
-from perfmodel import how
+from perfmodel import how, training_anchors
 from perfmodel.figures import training as figures
 from perfmodel.training import cached_training
 from perfmodel.training_curves import BUDGETS, Choices, answer, cards, chosen, headline, scaling, summary
@@ -42,6 +42,15 @@ page.show(figures.step_figure(report), "step", height=420, describe=figures.desc
 st.subheader("More devices: how much faster?", anchor=False)
 curves = scaling(run)
 page.show(figures.scaling_figure(curves, run.n), "scaling", height=340, describe=figures.describe_scaling(curves))
+
+st.subheader("Beside what Megatron-LM measured", anchor=False)
+st.markdown(training_anchors.sentence())
+page.table(training_anchors.table(), "anchors")
+st.caption(
+    "Sequences of 2,048 tokens, fp16, attention not fused. The 2021 paper prints FLOP/s that count what is computed "
+    "again; its step follows from its equation 3, and the MFU here counts a token's work once. None of these runs is "
+    f"among those that our constants were fitted on. Sources: {training_anchors.sources()}."
+)
 
 st.markdown(
     "**Why.** A token costs $6P$ FLOPs and its attention $12Lhs$: forward once, backward twice. MFU counts these and "

@@ -2,12 +2,13 @@
 
 One file of perfmodel/published/ is one source; its name is a key of sources.toml there. A row says what was printed
 and where, the value in SI, and the configuration in the fields of the command that answers it (`batch`, `kernels`,
-`train`).
+`train`). A model that is in no catalogue is a JSON object of its dimensions, as those commands take it.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -104,6 +105,8 @@ def asked(kind: str, fields: Mapping[str, str]) -> Asked:
 
 
 def _number(text: str) -> Any:
+    if text.startswith("{"):
+        return json.loads(text)
     known = {"true": True, "false": False}
     return int(text) if text.isascii() and text.isdigit() else known.get(text, text)
 

@@ -60,6 +60,7 @@ class TrainingScenario(BaseModel):
 
     model: Annotated[str, Key("model", "", "model id, alias, or custom")] = DEFAULT_MODEL
     dimensions: Dimensions | None = None
+    name: Annotated[str, Field(max_length=80)] = ""
     gpu: Annotated[str, Key("gpu", "", "accelerator id or alias")] = DEFAULT_GPU
     chip: Chip | None = None
     n: Annotated[_Devices, Key("n", "devices", "accelerators in all: dp x tp x pp x cp")] = 1
@@ -126,7 +127,7 @@ class TrainingScenario(BaseModel):
     @cached_property
     def resolved_model(self) -> Model:
         """The model of this run."""
-        return custom_model(self.dimensions) if self.dimensions else MODELS[self.model]
+        return custom_model(self.dimensions, self.name) if self.dimensions else MODELS[self.model]
 
     @cached_property
     def resolved_gpu(self) -> Accelerator:
@@ -270,6 +271,8 @@ def _names(data: dict[str, Any]) -> None:
         value = data.get(owner)
         if isinstance(value, Mapping):
             data[field], data[owner] = build(dict(value)), CUSTOM
+            if owner == "model" and value.get("name"):
+                data["name"] = value["name"]
         elif value is not None and (not isinstance(value, str) or value == CUSTOM):
             raise ValueError(f"{owner}={value!r:.80} is not allowed: an id, an alias or an object is needed")
 

@@ -31,7 +31,7 @@ LAYERS = (
     "catalogue_tables chip_compare chip_tables model_tables model_compare",
     "diagnosis",
     "advice cost docstrings explain breakdown batching kernels training_curves layouts layout_curves text validation",
-    "serving search fitting measure difference operator_graph cures",
+    "training_anchors layout_room serving search fitting measure difference operator_graph cures",
     "how",
     "figures glossary",
     "lessons",

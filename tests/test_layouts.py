@@ -1,6 +1,6 @@
 """Many devices: the layouts of the articles and of Pope et al., what holds for every layout, who wins the ranking."""
 
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +9,17 @@ import plotly.graph_objects as go
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from perfmodel import ACCELERATORS, MODELS, Scenario, estimate
+from perfmodel import ACCELERATORS, MODELS, Scenario, estimate, layout_room
 from perfmodel import layout_curves as curves
 from perfmodel.attention import Attention
 from perfmodel.blocks import blocks, parameters
 from perfmodel.estimate import setup
-from perfmodel.figures import parallelism
+from perfmodel.figures import layout_memory, parallelism
 from perfmodel.formulas import collectives, roofline
 from perfmodel.formulas import layouts as f
 from perfmodel.formulas.kv import kv_bytes_per_token
 from perfmodel.formulas.types import Real
-from perfmodel.layouts import GOALS, MOST_NETWORK, Layout, answer, chosen_sizes, layouts, neutral
+from perfmodel.layouts import GOALS, MOST_NETWORK, Layout, answer, chosen_sizes, layouts, neutral, shapes
 from perfmodel.memory import device_weight_bytes, weight_bytes
 from perfmodel.ops import Group
 from perfmodel.report import Report
@@ -435,7 +435,11 @@ def test_figures_are_valid(model: str, gpu: str, fields: dict[str, Any]) -> None
     ranked = found.ranked()[:8]
     pope = [curves.pope_over_tokens(scenario, 64), curves.pope_over_devices(scenario, 4096.0)]
     curve = curves.scaling(scenario)
+    rooms, drawn = layout_room.rooms(scenario), layout_room.shown(found, ranked)
+    capacity = scenario.resolved_gpu.memory_bytes
     pairs = [
+        (layout_memory.memory_bars(drawn, capacity), layout_memory.describe_memory(drawn, capacity)),
+        (layout_memory.room_chart(rooms, scenario.batch), layout_memory.describe_room(rooms, scenario.batch)),
         (parallelism.time_bars(ranked), parallelism.describe_time(ranked)),
         (parallelism.volume_bars(ranked), parallelism.describe_volume(ranked)),
         (parallelism.speedup_chart(curve), parallelism.describe_scaling(curve)),
@@ -461,12 +465,42 @@ def test_topology_draws_every_device_once() -> None:
     np.testing.assert_allclose(np.sum([bar["x"] for bar in bars], axis=0), [1e3 * one.step_s for one in ranked])
 
 
+# What fits
+
+
+@pytest.mark.parametrize(("model", "gpu"), [("llama-3.1-70b", "h100-sxm"), ("mixtral-8x7b", "a100-sxm-40gb")])
+def test_largest_batch_by_brute_force(model: str, gpu: str) -> None:
+    """Of all layouts of up to 8 devices without split sequences, the best holds just what the table says."""
+    scenario = Scenario(model=model, gpu=gpu, batch=8, input=2048, output=256)
+    (own, *_) = layout_room.rooms(scenario)
+    most = dict.fromkeys(own.devices, 0)
+    for n in (1, 2, 4, 8):
+        for shape in shapes(n, scenario.resolved_model.dimensions.experts):
+            if shape["cp"] == 1 and (shape["pp"] == 1 or shape["ep"] == 1):
+                most[n] = max(most[n], estimate(scenario.change(n=n, **shape)).memory.largest_batch)
+    assert own.batch[:4] == tuple(most[n] for n in own.devices[:4])
+
+
+def test_room_grows() -> None:
+    """Twice the devices hold twice the sequences or more, fewer bits never fewer; a bar's parts are its memory."""
+    rooms = layout_room.rooms(Scenario(model="llama-3.1-70b", input=2048, output=256))
+    for one in rooms:
+        assert all(2 * few <= many for few, many in pairwise(one.batch))
+        assert one.least(one.batch[3]) == 8
+    bf16, fp8, int4 = rooms
+    assert all(a <= b <= c for a, b, c in zip(bf16.batch, fp8.batch, int4.batch, strict=True))
+    found = layouts(SMALL, (8,))
+    drawn = layout_room.shown(found, found.ranked())
+    bars = layout_memory.memory_bars(drawn, 80e9)["data"]
+    np.testing.assert_allclose(np.sum([bar["x"] for bar in bars], axis=0), [one.memory_bytes / GIGA for one in drawn])
+
+
 # The page
 
 APP = Path(__file__).resolve().parents[1] / "app.py"
 
 
-@pytest.mark.parametrize("view", ["time", "scaling", "topology", "pope", "shape"])
+@pytest.mark.parametrize("view", ["time", "memory", "scaling", "topology", "pope", "shape"])
 def test_every_view_draws(view: str) -> None:
     """Each view of the page comes by its link, for a mixture of experts too, and without an exception."""
     app = AppTest.from_file(str(APP), default_timeout=60).switch_page("pages/20_Parallelism.py")

@@ -171,7 +171,7 @@ def test_edited_chip_travels_in_the_link() -> None:
 
 def test_invalid_combination_says_what_is_allowed() -> None:
     """What does not fit is named with its value and what would fit; it stays as typed, and other edits still count."""
-    app = opened("Devices and kernels")
+    app = opened("Layout")
     app.number_input(key="x.tp").set_value(3).run()
     check(app)
     assert any("tp=3 does not divide heads=32" in text and "1, 2, 4, 8" in text for text in messages(app))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from pages.parts.edits import chip_numbers, preset_of
@@ -45,17 +47,28 @@ GROUPS[SMALL_PRINT] = tuple(
 _ALWAYS = 3
 
 
-def other_fields(scenario: Scenario, taken: frozenset[str]) -> None:
-    """Draw every plain field that is not `taken`: the layout first; the number of devices follows from it."""
+def layout_fields(scenario: Scenario, names: Sequence[str]) -> None:
+    """Draw the fields that spread the work over devices; the number of devices follows from them."""
     devices = "1 device" if scenario.n == 1 else f"{scenario.n:,} devices"
     st.caption(
         f"{devices} = tensor {scenario.tp} × pipeline {scenario.pp} × data {scenario.dp} × context {scenario.cp}"
     )
+    for name in names:
+        _plain(scenario, name)
+
+
+def other_fields(scenario: Scenario, taken: frozenset[str]) -> None:
+    """Draw every plain field that is not `taken`: whatever a later version adds is found here."""
     for name in field_keys(Scenario):
-        if name in CHOICES and name not in taken:
-            words(name, getattr(scenario, name))
-        elif name not in taken:
-            number(Scenario, "", name, getattr(scenario, name))
+        if name not in taken:
+            _plain(scenario, name)
+
+
+def _plain(scenario: Scenario, name: str) -> None:
+    if name in CHOICES:
+        words(name, getattr(scenario, name))
+    else:
+        number(Scenario, "", name, getattr(scenario, name))
 
 
 def model_fields(scenario: Scenario) -> None:

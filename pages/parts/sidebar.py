@@ -7,10 +7,10 @@ from functools import lru_cache, partial
 
 import streamlit as st
 
-from pages.parts.details import chip_fields, model_fields, other_fields
+from pages.parts.details import chip_fields, layout_fields, model_fields, other_fields
 from pages.parts.state import choose, edited, hold, session, touch
 from pages.parts.widgets import help_text, label, number, pick, words
-from perfmodel import ACCELERATORS, ENGINES, MODELS, Scenario
+from perfmodel import ACCELERATORS, ENGINES, MODELS, Scenario, layouts
 from perfmodel.calibration import words as words_of
 from perfmodel.scenario import CUSTOM
 from perfmodel.speculative import DRAFTS
@@ -42,7 +42,8 @@ _TYPES = ("weights", "kv")
 _WORKLOAD = ("batch", "input", "output", "prefix")
 #: Drawn above; every other field of the scenario, present or future, is found under details.
 _SERVING = ("draft", "spec", "accept")
-_TAKEN = frozenset(("model", "name", "gpu", "engine", "n", *_TYPES, *_WORKLOAD, *_SERVING))
+_LAYOUT = (*layouts.FIELDS, "overlap")
+_TAKEN = frozenset(("model", "name", "gpu", "engine", "n", *_TYPES, *_WORKLOAD, *_SERVING, *_LAYOUT))
 
 
 def draw(scenario: Scenario) -> None:
@@ -151,7 +152,8 @@ def _draft_name(key: str) -> str:
 _DETAILS: dict[str, Callable[[Scenario], None]] = {
     "Workload": _exact,
     "Serving techniques": _serving,
-    "Devices and kernels": partial(other_fields, taken=_TAKEN),
+    "Layout": partial(layout_fields, names=_LAYOUT),
+    "Kernels": partial(other_fields, taken=_TAKEN),
     "Model": model_fields,
     "Accelerator": chip_fields,
 }

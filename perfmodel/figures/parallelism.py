@@ -54,7 +54,7 @@ def time_bars(found: tuple[Layout, ...]) -> Figure:
         _bar([one.parts_s[index] / MILLI for one in found], names, name, theme.regime_marker(name), "%{x:.3s} ms")
         for index, name in enumerate(REGIMES)
     ]
-    return {"data": data, "layout": _bars("decode step [ms]", names)}
+    return {"data": data, "layout": bars("decode step [ms]", names)}
 
 
 def describe_time(found: tuple[Layout, ...]) -> str:
@@ -78,7 +78,7 @@ def volume_bars(found: tuple[Layout, ...]) -> Figure:
         marker["pattern"] = marker["pattern"] | {"shape": pattern}
         if any(values):
             data.append(_bar(values, names, text, marker, "%{x:.3s} MB"))
-    return {"data": data, "layout": _bars("sent by one device in a decode step [MB]", names)}
+    return {"data": data, "layout": bars("sent by one device in a decode step [MB]", names)}
 
 
 def describe_volume(found: tuple[Layout, ...]) -> str:
@@ -242,7 +242,8 @@ def _bar(x: list[float], y: list[str], name: str, marker: dict[str, Any], value:
     return {"type": "bar", "orientation": "h", "x": x, "y": y, "name": name, "marker": marker, "hovertemplate": hover}
 
 
-def _bars(title: str, names: list[str]) -> dict[str, Any]:
+def bars(title: str, names: list[str]) -> dict[str, Any]:
+    """Return the layout of stacked bars with these names, the first on top."""
     # Room for the longest name: automatic margins draw everything twice.
     left = 20 + 7 * max((len(name) for name in names), default=0)
     return theme.layout(
