@@ -28,7 +28,7 @@ page.metric_row(
     ],
     how.home(report),
 )
-page.picture(time_bar.svg(report), time_bar.describe(report))
+page.picture(time_bar.svg(report), time_bar.describe(report), "time-bar")
 with st.container(border=True, gap="xsmall"):
     st.markdown(tables.why_and_what(page.scenario))
     onward(("Diagnosis", "Cures", "Regime map"))

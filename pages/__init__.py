@@ -37,7 +37,7 @@ What a page may use of `page`:
   secondary control `op` (which keyboards reach too); a function as `on_select` is called with the customdata, to
   change the scenario by `state.choose`. `legend` is a list of `theme.Mark` (glyph, colour, text) written
   as text below the figure: Plotly's own legend costs some 30 ms a redraw, so switch it off on pages with sliders.
-- `page.picture(svg, describe)`: an SVG picture, far cheaper than a figure where nothing is hovered or clicked.
+- `page.picture(svg, describe, key="picture")`: an SVG picture, far cheaper than a figure where nothing is clicked.
 - `page.table(rows, key)`: a table from a list of dicts (column -> text or number).
 - `page.cards(cards, *, open_first=False)`: formula cards of `perfmodel.explain`, one expander each, lazy:
   `page.cards(explain.cards(page.report, explain.TIME))`.
@@ -58,12 +58,12 @@ from typing import Any
 
 import streamlit as st
 
-from pages.parts import pin, share, sidebar, state
+from pages.parts import alone, export, pin, share, sidebar, state
 from perfmodel import Report, Scenario, cached_estimate
 from perfmodel.advice import verdict
 from perfmodel.catalog import spec_problems
 from perfmodel.figures.theme import Mark, drawn
-from perfmodel.units import count
+from perfmodel.text import summary as line_of
 
 #: So many broken files are named; the first ones tell what is wrong.
 MAX_BROKEN = 5
@@ -85,6 +85,9 @@ def frame(name: str, question: str, *, scenario_bar: bool = True, own_verdict: b
     """
     st.set_page_config(page_title=f"{name} · perfmodel", layout="wide")
     now = state.begin(name)
+    figures, now.figures[name] = now.figures.get(name, []), []
+    if now.alone:
+        return Page(name, now.scenario, cached_estimate(now.scenario), *alone.begin(now))
     if scenario_bar:
         sidebar.draw(now.scenario)
         state.catch_up(now)
@@ -95,7 +98,8 @@ def frame(name: str, question: str, *, scenario_bar: bool = True, own_verdict: b
             st.header(question, anchor=False, width="stretch")
             with st.container(horizontal=True, width="content", gap="small"):
                 pin.control(now)
-                share.button(now)
+                share.button(now, figures)
+                export.button(now)
         top = st.container(gap="xsmall")
         messages = st.container(gap="xsmall")
     page = Page(name, now.scenario, report, messages, top)
@@ -123,21 +127,7 @@ def sentence(scenario: Scenario) -> str:
 @lru_cache(maxsize=256)
 def summary(scenario: Scenario) -> str:
     """Return who computes what on what, in one line."""
-    s, setup = scenario, cached_estimate(scenario).setup
-    prefix = f"{count(s.prefix)} cached + " if s.prefix else ""
-    layout = [
-        f"{key} {value}"
-        for key, value in (("tensor", s.tp), ("pipeline", s.pp), ("data", s.dp), ("context", s.cp), ("expert", s.ep))
-        if value > 1
-    ]
-    parts = [
-        plain(setup.model.name),
-        f"{s.weights} weights, {s.kv} KV cache",
-        f"{s.n:,} × {setup.chip.name}" + (f" ({', '.join(layout)} parallel)" if layout else ""),
-        setup.engine.name,
-        f"batch {s.batch:,} × ({prefix}{count(s.input)} in + {count(s.output)} out) tokens",
-    ]
-    return " · ".join(parts)
+    return plain(line_of(scenario))
 
 
 def _notes(page: Page) -> None:
@@ -307,26 +297,36 @@ class Page:
         With `on_select=True` return the customdata of the clicked point, or None; `on_select="op"` makes a click choose
         that customdata in the secondary control `op` instead, and a function is called with it.
         """
+        if not (place := alone.place(self.name, key, self.messages)):
+            return None
         figure["layout"].setdefault("uirevision", key)
         if height:
             figure["layout"]["height"] = height
-        widget = f"f.{self.name}.{key}"
-        common: dict[str, Any] = {"key": widget, "theme": "streamlit", "config": _CONFIG, "alt": describe or None}
-        found = None
-        if on_select:
-            callback = state.touch if on_select is True else lambda: _picked(self.name, on_select, widget)
-            found = clicked(st.plotly_chart(drawn(figure), on_select=callback, selection_mode="points", **common))
-        else:
-            st.plotly_chart(drawn(figure), **common)
-        marks = "\u2003".join(_coloured(mark) for mark in legend)
-        lines = (f":small[{marks}]" if marks else "", f":small[:gray[{plain(describe)}]]" if describe else "")
-        if text := "  \n".join(filter(None, lines)):
-            st.markdown(text)
+        with place:
+            found = self._draw(figure, key, describe, on_select)
+            marks = "\u2003".join(_coloured(mark) for mark in legend)
+            lines = (f":small[{marks}]" if marks else "", f":small[:gray[{plain(describe)}]]" if describe else "")
+            if text := "  \n".join(filter(None, lines)):
+                st.markdown(text)
+        alone.end()
         return found
 
-    def picture(self, svg: str, describe: str) -> None:
+    def _draw(self, figure: dict[str, Any], key: str, describe: str, on_select: bool | str) -> Any:
+        widget = f"f.{self.name}.{key}"
+        config = _CONFIG | {"toImageButtonOptions": alone.saved(self.name, key)}
+        common: dict[str, Any] = {"key": widget, "theme": "streamlit", "config": config, "alt": describe or None}
+        if not on_select:
+            st.plotly_chart(drawn(figure), **common)
+            return None
+        callback = state.touch if on_select is True else lambda: _picked(self.name, on_select, widget)
+        return clicked(st.plotly_chart(drawn(figure), on_select=callback, selection_mode="points", **common))
+
+    def picture(self, svg: str, describe: str, key: str = "picture") -> None:
         """Show an SVG picture, described for those who do not see it; a tenth of a figure's cost."""
-        st.image(svg, alt=describe, width="stretch")
+        if place := alone.place(self.name, key, self.messages):
+            with place:
+                st.image(svg, alt=describe, width="stretch")
+            alone.end()
 
     def table(self, rows: Sequence[Mapping[str, Any]], key: str) -> None:
         """Show a table from a list of dicts, column -> text or number."""

@@ -1,4 +1,4 @@
-"""The command line: `python -m perfmodel estimate|batch|kernels|train|import|calibrate|models|gpus|engines`."""
+"""The command line: `python -m perfmodel estimate|report|batch|kernels|train|import|calibrate|models|gpus|engines`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import urlencode
@@ -21,6 +22,7 @@ from perfmodel.importer import import_config, import_text_report
 from perfmodel.importers.text import decoded
 from perfmodel.kernels import kernel
 from perfmodel.model import MODELS
+from perfmodel.pins import SLOTS, Pins, from_link
 from perfmodel.scenario import CUSTOM, Scenario, field_keys
 from perfmodel.text import report_text
 from perfmodel.training import train
@@ -48,15 +50,16 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     one = commands.add_parser("estimate", help="one scenario: a readable report, or JSON")
     one.add_argument("--json", action="store_true", help="print the machine form")
-    one.add_argument("--link", help="take the scenario from a shared link or its query string")
-    keys = field_keys(Scenario)
-    for row, field in ROW_FIELDS.items():
-        unit = f" [{keys[field].unit}]" if keys[field].unit else ""
-        default = Scenario.model_fields[field].default
-        one.add_argument(
-            f"--{row.replace('_', '-')}", dest=row, metavar="X", help=f"{keys[field].help}{unit}; default {default}"
-        )
     one.set_defaults(run=_estimate)
+    page = commands.add_parser("report", help="one scenario as a page to hand on: opens offline, prints; or its tables")
+    page.add_argument("-o", "--output", metavar="FILE", required=True, help="the file to write")
+    kind = page.add_mutually_exclusive_group()
+    kind.add_argument("--json", action="store_true", help="write results and all tables as JSON instead")
+    kind.add_argument("--csv", action="store_true", help="write all tables as CSV files in a zip instead")
+    page.add_argument("--address", default="", help="page of the dashboard for the link back; default: that of --link")
+    page.set_defaults(run=_report)
+    for command in (one, page):
+        _scenario_arguments(command)
     rows = commands.add_parser("batch", help="one JSON scenario a line in, one JSON result a line out")
     rows.set_defaults(run=_batch, answer=_scenario)
     single = commands.add_parser("kernels", help="one JSON kernel a line in, its time and bound a line out")
@@ -83,19 +86,52 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _estimate(options: argparse.Namespace) -> int:
+def _scenario_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--link", help="take the scenario from a shared link or its query string")
+    keys = field_keys(Scenario)
+    for row, field in ROW_FIELDS.items():
+        unit = f" [{keys[field].unit}]" if keys[field].unit else ""
+        default = Scenario.model_fields[field].default
+        command.add_argument(
+            f"--{row.replace('_', '-')}", dest=row, metavar="X", help=f"{keys[field].help}{unit}; default {default}"
+        )
+
+
+def _asked(options: argparse.Namespace) -> tuple[Scenario, Pins]:
+    """Return the scenario, and what a link pins beside it; what the link says wrongly is told on standard error."""
     given = {row: getattr(options, row) for row in ROW_FIELDS if getattr(options, row) is not None}
     if options.link and given:
         raise ValueError(
             f"--link holds the whole scenario: leave out --{next(iter(given)).replace('_', '-')}, or change the link"
         )
-    if options.link:
-        scenario, notices = from_query(_query(options.link))
-        for notice in notices:
-            print(f"perfmodel: {notice}", file=sys.stderr)
-    else:
-        scenario = from_row({row: _value(row, text) for row, text in given.items()})
-    report = estimate(scenario)
+    if not options.link:
+        return from_row({row: _value(row, text) for row, text in given.items()}), {}
+    query = _query(options.link)
+    pins, lost = from_link({slot: query[slot][-1] for slot in SLOTS if slot in query})
+    scenario, notices = from_query({key: texts for key, texts in query.items() if key not in SLOTS})
+    for notice in (*notices, *lost):
+        print(f"perfmodel: {notice}", file=sys.stderr)
+    return scenario, pins
+
+
+def _report(options: argparse.Namespace) -> int:
+    from perfmodel.dossier import Subject, archive, html, machine_text
+
+    scenario, pins = _asked(options)
+    page = (options.link or "").partition("?")[0]
+    address = options.address or (page if page.startswith(("http://", "https://")) else "")
+    subject = Subject(scenario, address, date.today().isoformat(), pins)
+    write = machine_text if options.json else html
+    data = archive(subject) if options.csv else write(subject).encode()
+    try:
+        Path(options.output).write_bytes(data)
+    except OSError as error:
+        raise ValueError(f"{options.output} cannot be written: {error.strerror}") from None
+    return 0
+
+
+def _estimate(options: argparse.Namespace) -> int:
+    report = estimate(_asked(options)[0])
     print(json.dumps(report.to_dict(), indent=2, allow_nan=False) if options.json else report_text(report))
     return 0
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from perfmodel.advice import verdict
 from perfmodel.blocks import parameters
+from perfmodel.estimate import cached_estimate
 from perfmodel.report import Report
+from perfmodel.scenario import Scenario
 from perfmodel.step import REGIMES, Step
 from perfmodel.units import count, show
 
@@ -31,6 +33,25 @@ def report_text(report: Report) -> str:
         lines += [_shares(name, step), *_largest(step), ""]
     lines += [f"{note.level}: {note.text}" for note in report.notes]
     return "\n".join(lines).rstrip()
+
+
+def summary(scenario: Scenario) -> str:
+    """Return who computes what on what, in one line."""
+    s, setup = scenario, cached_estimate(scenario).setup
+    prefix = f"{count(s.prefix)} cached + " if s.prefix else ""
+    layout = [
+        f"{key} {value}"
+        for key, value in (("tensor", s.tp), ("pipeline", s.pp), ("data", s.dp), ("context", s.cp), ("expert", s.ep))
+        if value > 1
+    ]
+    parts = [
+        setup.model.name,
+        f"{s.weights} weights, {s.kv} KV cache",
+        f"{s.n:,} × {setup.chip.name}" + (f" ({', '.join(layout)} parallel)" if layout else ""),
+        setup.engine.name,
+        f"batch {s.batch:,} × ({prefix}{count(s.input)} in + {count(s.output)} out) tokens",
+    ]
+    return " · ".join(parts)
 
 
 def _step_name(report: Report) -> str:

@@ -31,10 +31,10 @@ LAYERS = (
     "catalogue_tables chip_compare chip_tables model_tables model_compare",
     "diagnosis",
     "advice cost docstrings explain breakdown batching kernels training_curves layouts layout_curves text validation",
-    "training_anchors layout_room serving search fitting measure difference operator_graph cures",
+    "training_anchors layout_room serving search fitting measure difference operator_graph cures launch",
     "how",
     "figures glossary",
-    "lessons",
+    "lessons dossier",
     "__init__ __main__ batch",
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names.split()}

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import streamlit as st
 
 from pages.parts.registry import PageFile, groups, pages
-from pages.parts.state import Session, link_of, session, touch
+from pages.parts.state import ALONE, Session, link_of, session, touch
 from perfmodel.pins import to_link
 
 
-def address(now: Session) -> str:
-    """Return the whole address of the present page, as it stands in the browser after this run."""
-    return at(link_of(now, now.page))
+def address(now: Session, **more: str) -> str:
+    """Return the whole address of the present page, as it stands in the browser after this run; `more` is added."""
+    return at(link_of(now, now.page) | more)
 
 
 def at(query: dict[str, str]) -> str:
@@ -65,9 +66,23 @@ def open_with(name: str, label: str, query: dict[str, str]) -> None:
     st.page_link(path, label=label, query_params=query | pins())
 
 
-def button(now: Session) -> None:
-    """Draw the button that shows the link to give away."""
+def button(now: Session, figures: Sequence[str]) -> None:
+    """Draw the button that shows the link to give away, of the page or of one of its figures."""
     box = st.popover("Share", icon=":material/link:", key=f"share.{now.page}", on_change=touch)
     if box.open:
         box.markdown("This link carries the whole scenario and what is pinned; the address bar holds the same one.")
         box.code(address(now), language=None, wrap_lines=True)
+        if figures:
+            with box:
+                _embed(now, figures)
+
+
+def _embed(now: Session, figures: Sequence[str]) -> None:
+    """Draw the line that puts one figure of the page into a slide or a wiki."""
+    figure = figures[0]
+    if len(figures) > 1:
+        figure = st.selectbox("Embed one figure", figures, key=f"embed.{now.page}", on_change=touch)
+    else:
+        st.markdown("Embed the figure in a slide or a wiki:")
+    source = escape(address(now, **{ALONE: figure, "embed": "true"}))
+    st.code(f'<iframe src="{source}" width="100%" height="480" style="border:0"></iframe>', "html", wrap_lines=True)

@@ -20,6 +20,8 @@ from perfmodel.pins import SLOTS, Pins, from_link, to_link
 from perfmodel.scenario import CUSTOM, DEFAULT_GPU, link_keys
 
 _KEY = "perfmodel"
+#: The link key that shows one figure of a page and nothing else, for slides and wikis.
+ALONE = "alone"
 #: No value of a secondary control is longer.
 MAX_VIEW_CHARS = 400
 #: Defaults of view keys by page that only a run of the page can tell, so that later links carry them at once.
@@ -44,6 +46,11 @@ class Session:
     from_link: bool = False
     #: Back came to the short link from which the page had written its long one: writing that again would be a trap.
     resting: bool = False
+    #: The figure to be shown alone: its key, or `first`; and the figures of each page's last run, to offer them.
+    alone: str = ""
+    figures: dict[str, list[str]] = field(default_factory=dict)
+    #: What the camera of a figure saves.
+    image: str = "png"
     #: On the first run of a session, what each widget was given to show.
     given: dict[str, Any] | None = None
 
@@ -89,6 +96,7 @@ def _take_edits(now: Session) -> None:
 
 def _arrive(now: Session, page: str, link: dict[str, str]) -> None:
     now.edits, now.problems, now.notices = {}, (), ()
+    now.alone = link.pop(ALONE, "")[:MAX_VIEW_CHARS]
     if not link:
         return
     views = {key: link[key] for key in view_defaults(page) if key in link}
@@ -134,7 +142,8 @@ def link_of(now: Session, page: str) -> dict[str, str]:
 
 def write_link(now: Session) -> None:
     """Put the link of the present page into the address bar, if it is not there already."""
-    now.written = read_link() if now.resting else link_of(now, now.page)
+    more = {ALONE: now.alone} if now.alone else {}
+    now.written = read_link() if now.resting else link_of(now, now.page) | more
     if read_link() != now.written:
         st.query_params.from_dict(now.written)
 
@@ -188,8 +197,8 @@ def catch_up(now: Session) -> None:
 
 def view(page: str, key: str, allowed: Callable[[str], bool], default: str) -> tuple[str, str]:
     """Return what a secondary control shows and, if the link asked for something else, that; the link then follows."""
-    if key in link_keys().values():
-        raise ValueError(f"control {key!r}: the key belongs to the scenario; take another one")
+    if key == ALONE or key in link_keys().values():
+        raise ValueError(f"control {key!r}: the key belongs to the scenario or the frame; take another one")
     now = session()
     if view_defaults(page).get(key) is None:
         _LEARNED.setdefault(page, {})[key] = default
