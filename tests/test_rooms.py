@@ -377,7 +377,7 @@ def test_nothing_tells_the_answer_before_the_reveal() -> None:
 
 
 def test_the_axis_follows_the_guesses() -> None:
-    """Guesses within a factor of twenty stand on a linear axis, wider ones on a logarithmic one, whose ticks say so."""
+    """Guesses within a factor of eight stand on a linear axis, wider ones on a logarithmic one, whose ticks say so."""
     near = guesses.numbers([1.0, 2.0, 4.0], "B")["layout"]["xaxis"]
     far = guesses.numbers([1.0, 1e3, 1e6], "B")["layout"]["xaxis"]
     assert near["ticktext"] == ["1 B", "2 B", "3 B", "4 B"]

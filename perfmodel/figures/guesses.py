@@ -16,7 +16,7 @@ from perfmodel.units import show
 _GUESS, _TRUTH = theme.SERIES_COLOURS[2], theme.SERIES_COLOURS[0]
 _BINS = 12
 #: Guesses that differ by more than this factor stand on a logarithmic axis.
-_LOG_FROM = 20.0
+_LOG_FROM = 8.0
 #: So far from the middle a guess counts in the outermost bar: one wild guess does not squeeze the others.
 _FAR = 1000.0
 _LABEL_CHARS = 46

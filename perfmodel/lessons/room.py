@@ -28,15 +28,16 @@ def votes(worked: Worked, texts: Iterable[str], language: str, *, revealed: bool
         return drawing
     right = sum(map(worked.right, said))
     told = say["room_right"].format(answer=worked.shown_answer(language), right=right, count=len(said))
-    return Drawing(f"{drawing.describe} {told}", drawing.figure)
+    return Drawing(drawing.describe + told, drawing.figure)
 
 
 def _choices(worked: Worked, said: list[float | str], language: str, revealed: bool) -> Drawing:
     options = worked.options(language)
     counts = [(_plain(text), said.count(key)) for key, text in options.items()]
-    each = "; ".join(f"{text} {count}" for text, count in counts)
+    say = phrases(language)
+    each = say["room_between"].join(f"{text} {count}" for text, count in counts)
     right = list(options).index(str(worked.answer)) if revealed else None
-    told = phrases(language)["room_choices"].format(count=len(said), each=each)
+    told = say["room_choices"].format(count=len(said), each=each)
     return Drawing(told, guesses.choices(counts, right))
 
 

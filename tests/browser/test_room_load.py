@@ -18,6 +18,7 @@ from pages.parts.rooms.sqlite import SqliteRooms
 from perfmodel.lessons import CATALOG, worked
 from perfmodel.lessons.phrases import phrases
 from perfmodel.lessons.room import votes
+from tests.test_rooms import redis_rooms, redis_server
 
 pytestmark = pytest.mark.browser
 CLASS, LIMIT_S = 30, 60.0
@@ -51,6 +52,14 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
 def said(number: int) -> float:
     """What a participant predicts, in the unit of the entry: evenly spread on both sides of the truth."""
     return 100.0 + 20.0 * number
+
+
+def stop(url: str) -> None:
+    """End the Redis at this address."""
+    from redis import Redis
+
+    with Redis.from_url(url) as client:
+        client.shutdown(nosave=True)
 
 
 async def predict(url: str, code: str, number: int) -> str:
@@ -126,3 +135,27 @@ def test_the_teacher_watches(own_server: Server, place: Path) -> None:
     assert rooms.count() == 0
     rooms.release()
     own_server.check()
+
+
+def test_replicas_share_a_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two replicas with one Redis are one room; without it both go on with the lesson and say so."""
+    (folder := tmp_path / "redis").mkdir()
+    with redis_server(folder) as url:
+        monkeypatch.setenv("ROOMS_URL", url)
+        with serve(log=tmp_path / "a.log") as one, serve(log=tmp_path / "b.log") as other:
+            rooms = redis_rooms(url)
+            code = rooms.create(new_token())
+
+            async def both() -> list[str]:
+                return await asyncio.gather(*(predict((one, other)[n % 2].url, code, n) for n in range(6)))
+
+            run(both())
+            assert sorted(map(float, rooms.answers(code, PLACE))) == [said(number) for number in range(6)]
+            rooms.release()
+            stop(url)
+            for number, page in enumerate(run(both())):
+                say = phrases("en" if number % 2 else "zh")
+                assert say["room_down"] in page.replace("\\", "")
+                assert say["room_title"] not in page
+            one.check()
+            other.check()
