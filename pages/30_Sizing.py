@@ -6,6 +6,7 @@ from pages import frame
 from pages.parts.searching import space_control, study_of, take_button, tariff_control
 from perfmodel.cost import price_source
 from perfmodel.figures import search as figures
+from perfmodel.how_serving import sizing
 from perfmodel.search import GOALS, Need, answered, words
 
 MAKERS = ("any", "NVIDIA", "AMD", "Google", "Intel")
@@ -34,7 +35,7 @@ need = Need(users, hourly, first, speed, budget, most, "" if maker == "any" else
 with top:
     answer = answered(study_of(page, space), need)
     st.markdown(words.sentence(answer).replace("$", r"\$"))
-    page.metric_row(words.headline(answer))
+    page.metric_row(words.headline(answer), sizing(answer))
 with place:
     offers = answer.offers(10)
     if offers:

@@ -5,6 +5,7 @@ import streamlit as st
 from pages import frame
 from pages.parts.state import choose, set_view
 from perfmodel.figures import serving as figures
+from perfmodel.how_serving import loaded
 from perfmodel.serving import PREFIX_HOMES, PRESETS, SCHEDULES, Lengths, Service, from_csv, words
 
 page = frame("Load", "What do users see when requests arrive at random?")
@@ -58,7 +59,7 @@ except ValueError as error:
 present = words.now(scenario, service, rate)
 with top:
     st.markdown(words.sentence(curve, present, first, words.period(speed)))
-    page.metric_row(words.headline(present, first, words.period(speed)))
+    page.metric_row(words.headline(present, first, words.period(speed)), loaded(present, first, words.period(speed)))
 if curve:
     with place:
         for what, limit in (("first_s", first), ("token_s", words.period(speed))):

@@ -60,6 +60,7 @@ class Told:
     again: Callable[[], float]
     source: str
     confidence: str = "derived"
+    unit: str = ""
 
     @property
     def substituted(self) -> str:
@@ -70,17 +71,18 @@ class Told:
 How: TypeAlias = "Card | Told | None"
 
 
-def _card(title: str, value: float, unit: str, make: Callable[[], Real]) -> Card | None:
+def card(title: str, value: float, unit: str, make: Callable[[], Real]) -> Card | None:
     """Return a card whose number is computed on traced inputs when it is opened; None for a number nobody knows."""
 
     def made() -> Traced:
         found = make()
-        return found if isinstance(found, Traced) else _leaf(title, float(found), unit)
+        return found if isinstance(found, Traced) else given(title, float(found), unit)
 
     return Card(title, float(value), unit, made) if math.isfinite(value) else None
 
 
-def _leaf(name: str, value: float, unit: str, source: Source = _ESTIMATED, meaning: str = "") -> Traced:
+def given(name: str, value: float, unit: str, source: Source = _ESTIMATED, meaning: str = "") -> Traced:
+    """Return a number that a card starts from."""
     return leaf(name, value, unit, source, meaning)
 
 
@@ -97,7 +99,7 @@ def home(report: Report) -> list[How]:
 def cures(after: Report, values: tuple[float, float]) -> list[How]:
     """Return the cards of several cures together: the gain from what decides before and after, then the numbers."""
     old, new = values
-    gain = _card("Gain", new / old, "", lambda: _gain(_leaf("before", old, ""), _leaf("after", new, "")))
+    gain = card("Gain", new / old, "", lambda: _gain(given("before", old, ""), given("after", new, "")))
     names = ("ttft_s", "e2e_s", "tokens_per_s", "usd_per_million_tokens", "memory")
     known = [name if math.isfinite(METRICS[name].value(after)) else "" for name in ("tpot_s", *names)]
     return [gain, *(explain_metric(after, name) if name else None for name in known)]
@@ -122,17 +124,17 @@ def operator(report: Report, phase: str, name: str, wanted: Sequence[str]) -> li
 
     rate = timed.flops / timed.time_s if timed.time_s else math.nan
     found: dict[str, How] = {
-        "time": _card("Time in the pass", timed.time_s, "s", lambda: traced().op_time(name)),
-        "share": _card("Share of the pass", timed.time_s / float(step.time_s), "", lambda: _share(traced(), name)),
-        "flops": _card("FLOPs", timed.flops, "FLOP", lambda: work("flops", "FLOP")),
-        "bytes": _card("Traffic", timed.moved_bytes, "B", lambda: work("moved_bytes", "B")),
-        "intensity": _card(
+        "time": card("Time in the pass", timed.time_s, "s", lambda: traced().op_time(name)),
+        "share": card("Share of the pass", timed.time_s / float(step.time_s), "", lambda: _share(traced(), name)),
+        "flops": card("FLOPs", timed.flops, "FLOP", lambda: work("flops", "FLOP")),
+        "bytes": card("Traffic", timed.moved_bytes, "B", lambda: work("moved_bytes", "B")),
+        "intensity": card(
             "Arithmetic intensity",
             timed.intensity,
             "FLOP/B",
             lambda: arithmetic_intensity(work("flops", "FLOP"), work("moved_bytes", "B")),
         ),
-        "rate": _card("Achieved rate", rate, "FLOP/s", lambda: _rate(traced(), name)),
+        "rate": card("Achieved rate", rate, "FLOP/s", lambda: _rate(traced(), name)),
     }
     return [found[key] for key in wanted]
 
@@ -180,8 +182,8 @@ def batching(curve: BatchCurve, report: Report) -> list[How]:
     )  # fmt: skip
     return [
         explain_metric(report, "decode_step_s"),
-        _card("Critical batch", curve.critical, "", lambda: _critical(report)),
-        _card("KV outweighs weights", curve.kv_takeover, "", takeover),
+        card("Critical batch", curve.critical, "", lambda: _critical(report)),
+        card("KV outweighs weights", curve.kv_takeover, "", takeover),
         knee if math.isfinite(curve.knee) else None,
         largest if memory.capacity > 0 else None,
     ]
@@ -218,11 +220,11 @@ def chip(chip: Accelerator) -> list[How]:
         return ridge_intensity(known.peak_flops[dtype], known.memory_bytes_per_s)
 
     return [
-        _card("Memory", chip.memory_bytes, "B", lambda: traced_chip(chip).memory_bytes),
-        _card("Bandwidth", chip.memory_bytes_per_s, "B/s", lambda: traced_chip(chip).memory_bytes_per_s),
-        _card("Peak", rate, "FLOP/s", lambda: traced_chip(chip).peak_flops[dtype]),
-        _card("Ridge", ridge, "FLOP/B", turn),
-        _card("Price", chip.usd_per_hour, "USD/h", lambda: traced_chip(chip).usd_per_hour),
+        card("Memory", chip.memory_bytes, "B", lambda: traced_chip(chip).memory_bytes),
+        card("Bandwidth", chip.memory_bytes_per_s, "B/s", lambda: traced_chip(chip).memory_bytes_per_s),
+        card("Peak", rate, "FLOP/s", lambda: traced_chip(chip).peak_flops[dtype]),
+        card("Ridge", ridge, "FLOP/B", turn),
+        card("Price", chip.usd_per_hour, "USD/h", lambda: traced_chip(chip).usd_per_hour),
     ]
 
 
@@ -237,11 +239,11 @@ def model(model: Model) -> list[How]:
 
     per_token = float(cache_bytes(d, 1.0, 2.0) - cache_bytes(d, 0.0, 2.0))
     return [
-        _card("Parameters", counted.total, "", lambda: parameters(traced_model(model).dimensions).total),
-        _card("Active", counted.active, "", lambda: parameters(traced_model(model).dimensions).active),
-        _card("KV per token", per_token, "B/token", each),
-        _card("Weights in bf16", stored_bytes(model, "bf16"), "B", lambda: _stored(model, two)),
-        _card("Context", d.max_context, "", lambda: traced_model(model).dimensions.max_context),
+        card("Parameters", counted.total, "", lambda: parameters(traced_model(model).dimensions).total),
+        card("Active", counted.active, "", lambda: parameters(traced_model(model).dimensions).active),
+        card("KV per token", per_token, "B/token", each),
+        card("Weights in bf16", stored_bytes(model, "bf16"), "B", lambda: _stored(model, two)),
+        card("Context", d.max_context, "", lambda: traced_model(model).dimensions.max_context),
     ]
 
 
@@ -272,7 +274,7 @@ def layouts(found: Layouts, goal: Goal) -> list[How]:
         None,
         explain_metric(report, "tpot_s"),
         explain_metric(report, "ttft_s"),
-        _card("Tokens/s per device", best.tokens_per_device, "tokens/s", lambda: _each_device(report)),
+        card("Tokens/s per device", best.tokens_per_device, "tokens/s", lambda: _each_device(report)),
         explain_metric(report, "memory"),
     ]
 
@@ -289,32 +291,32 @@ def training(report: TrainingReport, tokens: float) -> list[How]:
     s, gpu = report.scenario, traced_chip(report.scenario.resolved_gpu)
 
     def step() -> Real:
-        return _sum([_leaf(name, seconds, "s") for name, seconds in report.parts_s.items() if seconds])
+        return _sum([given(name, seconds, "s") for name, seconds in report.parts_s.items() if seconds])
 
     def utilization(flops: float, what: str) -> Callable[[], Real]:
-        peak = _leaf(
+        peak = given(
             "peak", report.peak_flops, "FLOP/s", s.resolved_gpu.sources.get(f"peak.{report.rates.linear}", _ESTIMATED)
         )
-        return lambda: flops_utilization(_leaf(what, flops, "FLOP"), named("step", step(), "s"), devices, peak)
+        return lambda: flops_utilization(given(what, flops, "FLOP"), named("step", step(), "s"), devices, peak)
 
     def speed() -> Real:
-        return _leaf("tokens of a step", s.tokens, "") / named("step", step(), "s")
+        return given("tokens of a step", s.tokens, "") / named("step", step(), "s")
 
-    devices = _leaf("devices", float(s.n), "", Source("scenario", "chosen on this page"))
-    budget = _leaf("token budget", tokens, "", Source("scenario", "chosen on this page"))
-    kinds = [_leaf(name, held, "B") for name, held in report.memory.kinds.items() if held]
+    devices = given("devices", float(s.n), "", Source("scenario", "chosen on this page"))
+    budget = given("token budget", tokens, "", Source("scenario", "chosen on this page"))
+    kinds = [given(name, held, "B") for name, held in report.memory.kinds.items() if held]
 
     def days() -> Real:
         return training_days(budget, named("tokens per second", speed(), "1/s"))
 
     return [
-        _card("Step", report.step_s, "s", step),
-        _card("Tokens/s", report.tokens_per_s, "", speed),
-        _card("MFU", report.mfu, "", utilization(report.model_flops, "model FLOPs")),
-        _card("HFU", report.hfu, "", utilization(report.hardware_flops, "executed FLOPs")),
-        _card("Memory", report.memory.total, "B", lambda: _sum(kinds)),
-        _card("Days", report.days(tokens), "", days),
-        _card(
+        card("Step", report.step_s, "s", step),
+        card("Tokens/s", report.tokens_per_s, "", speed),
+        card("MFU", report.mfu, "", utilization(report.model_flops, "model FLOPs")),
+        card("HFU", report.hfu, "", utilization(report.hardware_flops, "executed FLOPs")),
+        card("Memory", report.memory.total, "B", lambda: _sum(kinds)),
+        card("Days", report.days(tokens), "", days),
+        card(
             "Cost", report.cost_usd(tokens), "USD", lambda: _rent(named("days", days(), ""), devices, gpu.usd_per_hour)
         ),
     ]
@@ -332,8 +334,8 @@ def _rent(days: Real, devices: Real, usd_per_hour: Real) -> Real:
 
 def knee(label: str, flat_s: float, per_item_s: float, value: float) -> How:
     """Return the card of the batch up to which latency is flat."""
-    flat = _leaf("time of one input", flat_s, "s")
-    return _card(label, value, "", lambda: knee_batch(flat, _leaf("time of each further input", per_item_s, "s")))
+    flat = given("time of one input", flat_s, "s")
+    return card(label, value, "", lambda: knee_batch(flat, given("time of each further input", per_item_s, "s")))
 
 
 def worthwhile(label: str, floor_s: float, cpu_floor_s: float, rate: float, depth: int) -> How:
@@ -341,11 +343,11 @@ def worthwhile(label: str, floor_s: float, cpu_floor_s: float, rate: float, dept
     flops = worthwhile_flops(max(0.0, floor_s - cpu_floor_s), rate)
 
     def width() -> Real:
-        ahead = _leaf("head start of the processor", max(0.0, floor_s - cpu_floor_s), "s")
-        work = worthwhile_flops(ahead, _leaf("rate of the processor", rate, "FLOP/s"))
-        return _width(named("work", work, "FLOP"), _leaf("layers", float(depth), ""))
+        ahead = given("head start of the processor", max(0.0, floor_s - cpu_floor_s), "s")
+        work = worthwhile_flops(ahead, given("rate of the processor", rate, "FLOP/s"))
+        return _width(named("work", work, "FLOP"), given("layers", float(depth), ""))
 
-    return _card(label, math.sqrt(float(flops) / (2.0 * depth)), "", width)
+    return card(label, math.sqrt(float(flops) / (2.0 * depth)), "", width)
 
 
 def _width(flops: Real, layers: Real) -> Real:

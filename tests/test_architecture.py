@@ -32,7 +32,7 @@ LAYERS = (
     "diagnosis",
     "advice cost docstrings explain breakdown batching kernels training_curves layouts layout_curves text validation",
     "training_anchors layout_room serving search fitting measure difference operator_graph cures launch",
-    "how",
+    "how how_serving",
     "figures glossary",
     "lessons dossier",
     "__init__ __main__ batch",

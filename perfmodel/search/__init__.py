@@ -7,12 +7,12 @@
 ('l40s', True)
 """
 
-from perfmodel.search.need import GOALS, REASONS, Answer, Need, Offer, answered, fleets
+from perfmodel.search.need import BUSIEST, GOALS, REASONS, Answer, Need, Offer, answered, fleets
 from perfmodel.search.space import BATCHES, Combination, Space, listed_chips, priced_chips, space_of
 from perfmodel.search.study import Priced, Progress, Study, evaluate, search, whole
 
 __all__ = [
-    "BATCHES", "GOALS", "REASONS",
+    "BATCHES", "BUSIEST", "GOALS", "REASONS",
     "Answer", "Combination", "Need", "Offer", "Priced", "Progress", "Space", "Study",
     "answered", "evaluate", "fleets", "listed_chips", "priced_chips", "search", "space_of", "whole",
 ]  # fmt: skip

@@ -68,7 +68,8 @@ class Need:
 class Offer:
     """One configuration that meets the need: replicas of a combination with a batch each.
 
-    Times as a user sees them [s]; throughput of all [tokens/s]; USD/h of all; power of all accelerators [W].
+    Times as a user sees them [s]; throughput of all [tokens/s]; USD/h of all; power of all accelerators [W];
+    `planned`: requests that a replica is planned to finish under random arrivals [1/s].
     """
 
     combination: Combination
@@ -81,6 +82,7 @@ class Offer:
     usd_per_hour: float
     memory_share: float
     power_w: float
+    planned: float
 
     @property
     def devices(self) -> int:
@@ -114,10 +116,15 @@ class Answer:
         c, need = self.study.columns, self.need
         if not need.per_hour:
             return np.asarray(np.ceil(need.users / c["batch"]))
+        return np.asarray(np.ceil(need.rate / self.planned))
+
+    @cached_property
+    def planned(self) -> Array:
+        """Requests per second that a replica of each point is planned to: what it can, with room for waits [1/s]."""
+        c = self.study.columns
         best = np.zeros(len(self.study.combinations))
         np.maximum.at(best, self.study.index, np.where(self.study.fits, c["requests_per_s"], 0.0))
-        capacity = np.maximum(best[self.study.index], 1e-300)
-        return np.asarray(np.ceil(np.maximum(need.rate / c["requests_per_s"], need.rate / (BUSIEST * capacity))))
+        return np.asarray(np.minimum(c["requests_per_s"], BUSIEST * np.maximum(best[self.study.index], 1e-300)))
 
     @cached_property
     def devices(self) -> Array:
@@ -194,6 +201,7 @@ class Answer:
             usd_per_hour=float(self.usd_per_hour[point]),
             memory_share=float(c["memory_bytes"][point] / s.capacity[point]),
             power_w=float(self.devices[point] * s.power_w[point]),
+            planned=float(self.planned[point]),
         )
 
     def front(self, over: Literal["device", "dollar"]) -> Any:

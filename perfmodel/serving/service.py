@@ -138,11 +138,10 @@ def replica(scenario: Scenario, service: Service) -> Replica:
     """
     if service.schedule == "disaggregated" and scenario.dp < 2:
         raise ValueError(f"dp={scenario.dp} is not allowed: disaggregation needs replicas for both, so at least dp=2")
-    unit, replicas = _unit(scenario)
-    resolved = setup(unit)
-    s, recomputed = unit, service.prefix_home == "recomputed"
+    s, replicas = unit(scenario)
+    resolved, recomputed = setup(s), service.prefix_home == "recomputed"
     context = resident_context(s.prefix, s.input, s.output, service.output_variation)
-    most = _most(unit, service, resolved, context + (service.page - 1) / 2.0)
+    most = _most(s, service, resolved, context + (service.page - 1) / 2.0)
     n = np.unique(np.round(np.geomspace(1, max(1, most), GRID)))
     new, past = (s.input + s.prefix, 0) if recomputed else (s.input, s.prefix)
     start = float(s.prefix + s.input)
@@ -179,7 +178,7 @@ def _over(amount: float, per_s: float) -> float:
     return amount / per_s if amount else 0.0
 
 
-def _unit(scenario: Scenario) -> tuple[Scenario, int]:
+def unit(scenario: Scenario) -> tuple[Scenario, int]:
     """Return the smallest part that serves on its own, and how many there are: experts may span several replicas."""
     dp = max(1, scenario.ep // scenario.tp)
     least = scenario.mb * (scenario.tp if scenario.adp else 1)
@@ -187,17 +186,15 @@ def _unit(scenario: Scenario) -> tuple[Scenario, int]:
     return unit, scenario.dp // dp
 
 
-def _most(unit: Scenario, service: Service, resolved: Setup, context: float) -> int:
+def _most(s: Scenario, service: Service, resolved: Setup, context: float) -> int:
     """Return the most requests in flight: what the memory holds at their mean context, and what the engine allows."""
     capacity = resolved.chip.memory_bytes
-    if service.prefix_home == "shared" and unit.prefix:
-        capacity -= float(device_cache_bytes(resolved, float(unit.dp), float(unit.prefix)))
-        context -= unit.prefix
+    if service.prefix_home == "shared" and s.prefix:
+        capacity -= float(device_cache_bytes(resolved, float(s.dp), float(s.prefix)))
+        context -= s.prefix
     # A request of mean length must fit as a whole.
     context = max(context, 1.0)
-    fit = largest(
-        lambda n: device_bytes(resolved, n * unit.dp, float(unit.input), context), capacity, float(MOST_SEQUENCES)
-    )
+    fit = largest(lambda n: device_bytes(resolved, n * s.dp, float(s.input), context), capacity, float(MOST_SEQUENCES))
     return min(fit, service.sequences or MOST_SEQUENCES, MOST_SEQUENCES)
 
 

@@ -8,7 +8,7 @@ wait for admission. Prompts wait for each other (Pollaczek-Khinchine) and for th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -34,6 +34,7 @@ class Load:
     `in_flight`: mean requests in service on one replica; `waiting`: mean requests not yet admitted.
     `first_s`, `token_s`: samples of time to first token and of time per token, shape (rates, samples), equally likely.
     `first_mean_s`, `token_mean_s`: their means. `stay_s`: mean time of a request, by Little's law.
+    `prefilling`: replicas that only prefill, when disaggregated.
     """
 
     replica: Replica
@@ -46,6 +47,7 @@ class Load:
     first_mean_s: Array
     token_mean_s: Array
     stay_s: Array
+    prefilling: int = 0
 
     def quantile(self, what: str, share: float) -> Array:
         """Return the time that this share of the requests does not exceed; `what` is "first_s" or "token_s"."""
@@ -183,7 +185,7 @@ def _split(one: Replica, rates: Array) -> Load:
     step = one.step_s[at]
     waits = ((queue, busy), (admission, chain.waits))
     first = _mixture(own, waits, _Steps(step, step, np.zeros(rates.size)), one.load_s + sent + one.opening_s[at])
-    return _load(one, rates, _split_capacity(one, k), chain, first, one.tpot_s)
+    return replace(_load(one, rates, _split_capacity(one, k), chain, first, one.tpot_s), prefilling=k)
 
 
 def _load(one: Replica, rates: Array, most: float, chain: Chain, first: Array, tpot: Array) -> Load:
@@ -232,6 +234,7 @@ def _mixture(own: Array, waits: tuple[tuple[Array, Array], ...], steps: _Steps, 
         share = np.maximum(np.minimum(busy, 1.0), 1e-300)[:, None]
         # Those who wait do so for an exponential time of mean W / rho.
         place = np.minimum(points[None, :, column] / share, 1.0)
-        drawn = -np.log(np.maximum(place, 1e-12)) * mean[:, None] / share
+        # Nobody waits where the place is 1, however long the wait of others is.
+        drawn = np.where(place < 1.0, -np.log(np.maximum(place, 1e-12)), 1.0) * mean[:, None] / share
         total = total + np.where(place < 1.0, drawn, 0.0)
     return np.asarray(total)

@@ -79,7 +79,7 @@ def headline(present: Load, first_s: float, token_s: float) -> list[tuple[str, s
     """Return the numbers above the figures: label, text, help."""
     one = present.replica
     good = float(present.good_share(first_s, token_s)[0]) if one.most else 0.0
-    alone = float(one.prompt_s[0]) if one.most else float("nan")
+    alone, rate = float(one.prompt_s[0]) if one.most else float("nan"), float(present.rate[0])
     return [
         ("Capacity", f"{significant(present.capacity)} /s", "requests a second; at this rate waiting becomes infinite"),
         ("First token, no queue", show(alone, "s"), "a mean prompt alone"),
@@ -90,7 +90,7 @@ def headline(present: Load, first_s: float, token_s: float) -> list[tuple[str, s
             significant(float(present.in_flight[0])),
             f"on each of {one.replicas:,} copies; at most {one.most:,}",
         ),
-        ("Goodput", f"{good:.0%}", "share of the requests with both promises kept"),
+        ("Goodput", f"{significant(rate * good)} /s", f"{good:.0%} of the requests keep both promises"),
     ]
 
 
