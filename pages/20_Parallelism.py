@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from pages import frame
+from pages import frame, plain
 from pages.parts.cards import render
 from pages.parts.state import choose
-from perfmodel import how, layout_curves, layout_room, layouts
-from perfmodel.figures import layout_memory, parallelism
+from perfmodel import how, layout_curves, layout_links, layout_room, layouts
+from perfmodel.figures import layout_memory, parallelism, topology
 
 VIEWS = {"time": "Time and volume", "memory": "Memory: what fits", "scaling": "Speed-up", "topology": "Topology"}
 VIEWS |= {"pope": "Gather weights or keep them", "shape": "Deep or wide"}
@@ -66,10 +66,12 @@ def show_scaling() -> None:
 
 
 def show_topology() -> None:
-    """Draw the devices of the chosen layout with their links."""
+    """Draw the devices of the chosen layout with their links, and say which collective runs on which."""
     if ranked:
-        picture = parallelism.topology(scenario, chosen)
-        page.show(picture, "topology", height=420, describe=parallelism.describe_topology(scenario, chosen))
+        text = topology.describe(scenario, chosen)
+        page.picture(topology.svg(scenario, chosen), text)
+        st.caption(plain(text) + " One colour is one replica; t tensor, c context rank, s stage.")
+        page.table(layout_links.flow_table(scenario, chosen), "flows")
 
 
 def show_pope() -> None:
@@ -80,6 +82,7 @@ def show_pope() -> None:
     page.show(parallelism.pope_chart(over_n), "devices", height=380, describe=parallelism.describe_pope(over_n))
     st.markdown("**Beside what the paper measured** (PaLM 540B on 64 TPU v4, this engine profile):")
     page.table([anchor.row() for anchor in layout_curves.anchors(scenario.engine)], "anchors")
+    st.markdown("**Why not the same.** " + layout_curves.anchor_words(scenario.engine))
 
 
 def show_shape() -> None:

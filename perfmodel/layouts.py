@@ -289,11 +289,12 @@ def sent_bytes(step: Step) -> tuple[tuple[str, float], ...]:
     sums: dict[str, float] = {}
     for op in step.ops:
         if op.ranks > 1 and op.network_bytes is not None:
-            sums[op.kind] = sums.get(op.kind, 0.0) + op.count * _sent(op)
+            sums[op.kind] = sums.get(op.kind, 0.0) + op.count * op_sent_bytes(op)
     return tuple(sums.items())
 
 
-def _sent(op: Op) -> float:
+def op_sent_bytes(op: Op) -> float:
+    """Return what one device sends in one occurrence of an operator [B]; grids: in their first point."""
     buffer = float(np.ravel(op.network_bytes)[0])
     if op.kind == "send":
         return buffer

@@ -31,7 +31,7 @@ LAYERS = (
     "catalogue_tables chip_compare chip_tables model_tables model_compare",
     "diagnosis",
     "advice cost docstrings explain breakdown batching kernels training_curves layouts layout_curves text validation",
-    "training_anchors layout_room serving search fitting measure difference operator_graph cures launch",
+    "training_anchors layout_links layout_room serving search fitting measure difference operator_graph cures launch",
     "how how_serving",
     "figures glossary",
     "lessons dossier",

@@ -3,23 +3,24 @@
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from perfmodel import ACCELERATORS, MODELS, Scenario, estimate, layout_room
+from perfmodel import ACCELERATORS, MODELS, Scenario, estimate, layout_links, layout_room
 from perfmodel import layout_curves as curves
 from perfmodel.attention import Attention
 from perfmodel.blocks import blocks, parameters
 from perfmodel.estimate import setup
-from perfmodel.figures import layout_memory, parallelism
+from perfmodel.figures import layout_memory, parallelism, topology
 from perfmodel.formulas import collectives, roofline
 from perfmodel.formulas import layouts as f
 from perfmodel.formulas.kv import kv_bytes_per_token
 from perfmodel.formulas.types import Real
-from perfmodel.layouts import GOALS, MOST_NETWORK, Layout, answer, chosen_sizes, layouts, neutral, shapes
+from perfmodel.layouts import GOALS, MOST_NETWORK, Layout, answer, chosen_sizes, layouts, neutral, sent_bytes, shapes
 from perfmodel.memory import device_weight_bytes, weight_bytes
 from perfmodel.ops import Group
 from perfmodel.report import Report
@@ -138,6 +139,17 @@ def test_s19_published_anchors(engine: str, record_property: Any) -> None:
     if engine == "ideal":
         assert step.paper_layout < step.published
         assert 1.0 > prompt.paper_layout > prompt.published
+
+
+def test_s19_why_not_the_same() -> None:
+    """A chip reads a 64th of 118 layers of 64 padded heads and three FFN matrices, a KV head; embeddings wide."""
+    shared = 118 * (2 * E * 64 * 256 + 3 * E * F) + 2 * 256_000 * E
+    reading = (shared / 64 + 118 * 2 * E * 256 + 2 * 119 * E) / 1.2e12
+    text = curves.anchor_words("fused")
+    assert f"takes {reading / MILLI:.3g} ms at" in text
+    (step, _) = curves.anchors("fused")
+    assert f"{(step.published - step.paper_layout) / (6 * 118) / MICRO:.3g} µs for each of the 708" in text
+    assert "This profile is that bound" in curves.anchor_words("ideal")
 
 
 @pytest.mark.parametrize("model", ["llama-2-7b", "gpt-j-6b", "llama-3.1-8b", "falcon-40b"])
@@ -444,7 +456,6 @@ def test_figures_are_valid(model: str, gpu: str, fields: dict[str, Any]) -> None
         (parallelism.volume_bars(ranked), parallelism.describe_volume(ranked)),
         (parallelism.speedup_chart(curve), parallelism.describe_scaling(curve)),
         *((parallelism.pope_chart(one), parallelism.describe_pope(one)) for one in pope),
-        *((parallelism.topology(scenario, one), parallelism.describe_topology(scenario, one)) for one in found.found),
     ]
     for figure, sentence in pairs:
         go.Figure(figure)
@@ -452,14 +463,34 @@ def test_figures_are_valid(model: str, gpu: str, fields: dict[str, Any]) -> None
     assert all(card.shown for card in parallelism.cards(scenario, 64))
 
 
-def test_topology_draws_every_device_once() -> None:
-    """Each device has one place, its tensor group is contiguous, and a bar of a layout adds up to its step."""
-    one = Layout(4, 2, 2, 1)
-    drawn = parallelism.topology(SMALL, one)["data"]
-    devices = sorted(int(text) for trace in drawn for text in trace.get("text", ()))
-    assert devices == list(range(16))
-    groups = [sorted(int(text) for text in trace["text"]) for trace in drawn if "text" in trace]
-    assert groups == [list(range(start, start + 4)) for start in (0, 4, 8, 12)]
+@pytest.mark.parametrize("fields", [{"tp": 4, "pp": 2, "dp": 2}, {"tp": 2, "cp": 4, "dp": 4}, {"dp": 3}, {}])
+def test_topology_draws_every_device_once(fields: dict[str, int]) -> None:
+    """Each device has one place with ranks of its own; the ranks of a tensor group stand next to each other."""
+    one = Layout(**fields)
+    picture = ElementTree.fromstring(topology.svg(SMALL, one))
+    devices = [rect for rect in picture.iter("{http://www.w3.org/2000/svg}rect") if rect.get("class") == "device"]
+    assert len(devices) == one.n
+    ranks = [topology.place(one, device) for device in range(one.n)]
+    assert len({rank[1:] for rank in ranks}) == one.n
+    groups = [{rank[2:] for rank in ranks[start : start + one.tp]} for start in range(0, one.n, one.tp)]
+    assert all(len(group) == 1 for group in groups)
+    assert topology.describe(SMALL, one).endswith(".")
+
+
+def test_flows_are_what_is_sent() -> None:
+    """What runs on the links adds up to the volume and the network time of the step; groups of 16 leave the island."""
+    for fields in ({"tp": 8}, {"tp": 16}, {"tp": 4, "pp": 4}):
+        one = Layout(**fields)
+        found = layout_links.flows(SMALL, one)
+        step = estimate(SMALL.change(**one.fields)).decode
+        np.testing.assert_allclose(sum(flow.sent_bytes for flow in found), sum(dict(sent_bytes(step)).values()))
+        np.testing.assert_allclose(sum(flow.time_s for flow in found), step.totals_s[2])
+        assert {flow.across for flow in found if flow.kind == "all_reduce"} == {one.tp > 8}
+        assert len(layout_links.flow_table(SMALL, one)) == len(found)
+
+
+def test_bars_add_up_to_the_step() -> None:
+    """The parts of a bar are the decode step of its layout."""
     ranked = layouts(SMALL, (8,)).ranked()
     bars = parallelism.time_bars(ranked)["data"]
     np.testing.assert_allclose(np.sum([bar["x"] for bar in bars], axis=0), [1e3 * one.step_s for one in ranked])

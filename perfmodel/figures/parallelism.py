@@ -1,42 +1,27 @@
-"""Layouts one can see: time and volume of each, speed-up over devices, Pope's curves, devices with their links."""
+"""Layouts one can see: time and volume of each, speed-up over devices, Pope's curves."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from itertools import combinations, pairwise
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from perfmodel.collectives import MESHES, TORI, Collectives
 from perfmodel.estimate import setup
 from perfmodel.explain import Card, worked
 from perfmodel.figures import theme
 from perfmodel.formulas import layouts as formula
-from perfmodel.hardware import LINKS
 from perfmodel.layout_curves import GATHERED, ONE_D, TWO_D, PopeCurves, Scaling, link_rate
+from perfmodel.layout_links import KINDS
 from perfmodel.layouts import Layout, inner_width
 from perfmodel.scenario import Scenario
 from perfmodel.step import REGIMES
 from perfmodel.units import GIGA, MEGA, MILLI, count, show, significant
 
 Figure = dict[str, Any]
-Point = tuple[float, float]
 
 #: What is sent, told apart by pattern; all of it is network, so all of it is green.
-KINDS = {
-    "all_reduce": ("all-reduce", ""),
-    "all_gather": ("all-gather", "."),
-    "reduce_scatter": ("reduce-scatter", "+"),
-    "all_to_all": ("all-to-all", "x"),
-    "send": ("sends to a neighbour", "/"),
-}
-SYMBOLS = ("circle", "square", "diamond", "hexagon", "triangle-up", "pentagon", "star", "cross")
-#: Devices drawn one by one; larger layouts show their first ones.
-MOST_DRAWN = 64
-#: Entries of the topology's legend.
-MOST_GROUPS = 6
+PATTERNS = {"all_reduce": "", "all_gather": ".", "reduce_scatter": "+", "all_to_all": "x", "send": "/"}
 _POPE = {ONE_D: ("#d1495b", "solid"), TWO_D: ("#5b6fb5", "dash"), GATHERED: (theme.REGIME_COLOURS["network"], "solid")}
 
 
@@ -72,10 +57,10 @@ def volume_bars(found: tuple[Layout, ...]) -> Figure:
     """Return what one device sends in a decode step, by kind of collective, for each layout."""
     names = [short(one) for one in found]
     data = []
-    for kind, (text, pattern) in KINDS.items():
+    for kind, text in KINDS.items():
         values = [dict(one.sent_bytes).get(kind, 0.0) / MEGA for one in found]
         marker = theme.regime_marker("network")
-        marker["pattern"] = marker["pattern"] | {"shape": pattern}
+        marker["pattern"] = marker["pattern"] | {"shape": PATTERNS[kind]}
         if any(values):
             data.append(_bar(values, names, text, marker, "%{x:.3s} MB"))
     return {"data": data, "layout": bars("sent by one device in a decode step [MB]", names)}
@@ -157,49 +142,6 @@ def describe_pope(curves: PopeCurves) -> str:
     return f"With {curves.fixed} over {curves.link}, the layout that sends least is {where or f'always {least}'}."
 
 
-def _several(number: int, word: str) -> str:
-    return f"{number:,} {word}" + ("s" if number != 1 else "")
-
-
-class Place(NamedTuple):
-    """One device on the drawing: its ranks and where it stands."""
-
-    device: int
-    tensor: int
-    stage: int
-    replica: int
-    x: float
-    y: float
-
-
-def topology(scenario: Scenario, layout: Layout) -> Figure:
-    """Return the devices with their links: one colour for each replica, one symbol for each pipeline stage."""
-    fabric = setup(scenario).fabric
-    places, hubs, islands = _placed(fabric, layout)
-    green = theme.REGIME_COLOURS["network"]
-    data = [_edges(list(_wires(fabric, places, hubs)), green, "solid", _link_name(fabric))]
-    if len(hubs) > 1 and fabric.network is not None:
-        data.append(_edges(list(_trunk(hubs)), green, "dash", _link_name(fabric.network)))
-    groups: dict[tuple[int, int], list[Place]] = {}
-    for place in places:
-        groups.setdefault((place.replica, place.stage), []).append(place)
-    data += [_group(key, members, index < MOST_GROUPS) for index, (key, members) in enumerate(groups.items())]
-    return {"data": data, "layout": theme.layout(xaxis=_bare(), yaxis=_bare(), shapes=islands, hovermode="closest")}
-
-
-def describe_topology(scenario: Scenario, layout: Layout) -> str:
-    """Return in one sentence what the drawing shows."""
-    fabric = setup(scenario).fabric
-    drawn = f", the first {MOST_DRAWN} drawn" if layout.n > MOST_DRAWN else ""
-    spans = fabric.island > 0 and layout.tp > fabric.island
-    beyond = f"; its tensor groups reach beyond the {fabric.island} devices of one island" if spans else ""
-    return (
-        f"{layout.label} on {_several(layout.n, 'device')}{drawn}: {_several(layout.dp, 'replica')} (colours) of "
-        f"{_several(layout.pp, 'stage')} (symbols) of {_several(layout.tp, 'device')} that share every layer over "
-        f"{_link_name(fabric)}{beyond}."
-    )
-
-
 def cards(scenario: Scenario, devices: int) -> tuple[Card, ...]:
     """Return the formulas of the page, evaluated on the scenario's prompt and link for a number of devices."""
     resolved = setup(scenario)
@@ -268,92 +210,3 @@ def _label(x: float, text: str, y: float, left: bool) -> dict[str, Any]:
     side: dict[str, Any] = {"xanchor": "right", "xshift": -4} if left else {"xanchor": "left", "xshift": 4}
     place = {"x": math.log10(x), "xref": "x", "y": y, "yref": "paper", "showarrow": False, "font": {"size": 11}}
     return place | side | {"text": text}
-
-
-def _bare() -> dict[str, Any]:
-    return {"visible": False, "showgrid": False, "zeroline": False, "fixedrange": True}
-
-
-def _kind(fabric: Collectives) -> Literal["torus", "mesh", "switch"]:
-    if fabric.link in TORI:
-        return "torus"
-    return "mesh" if fabric.link in MESHES or fabric.link == "nvlink-bridge" else "switch"
-
-
-def _link_name(fabric: Collectives) -> str:
-    name = LINKS[fabric.link].name if fabric.link in LINKS else "own link"
-    return f"{name}, {show(fabric.bytes_per_s, 'B/s')}"
-
-
-def _placed(fabric: Collectives, layout: Layout) -> tuple[list[Place], list[Point], list[dict[str, Any]]]:
-    """Lay out the devices, tensor ranks next to each other, then stages, then replicas; islands in rows."""
-    drawn = min(layout.n, MOST_DRAWN)
-    size = min(fabric.island or drawn, drawn)
-    columns = math.ceil(math.sqrt(2 * size)) if size < 8 else max(4, math.ceil(math.sqrt(size)))
-    columns, islands = min(columns, size), math.ceil(drawn / size)
-    rows, across = math.ceil(size / columns), math.ceil(math.sqrt(islands))
-    places, hubs, boxes = [], [], []
-    for island in range(islands):
-        left, top = (island % across) * (columns + 1.0), -(island // across) * (rows + 1.6)
-        hubs.append((left + (columns - 1) / 2, top + 0.75))
-        corner = {"x0": left - 0.6, "x1": left + columns - 0.4, "y0": top - rows + 0.4, "y1": top + 0.95}
-        boxes.append({"type": "rect", "layer": "below", "line": {"color": theme.NEUTRAL, "width": 1}} | corner)
-        for slot in range(min(size, drawn - island * size)):
-            device = island * size + slot
-            stage, replica = device // layout.tp % layout.pp, device // (layout.tp * layout.pp)
-            x, y = left + slot % columns, top - slot // columns
-            places.append(Place(device, device % layout.tp, stage, replica, x, float(y)))
-    return places, hubs, boxes if size > 1 else []
-
-
-def _wires(fabric: Collectives, places: list[Place], hubs: list[Point]) -> Iterator[tuple[Point, Point]]:
-    """List the links inside the islands: to the switch, between all pairs, or between neighbours."""
-    size = math.ceil(len(places) / len(hubs))
-    if size == 1:
-        return
-    neighbours: dict[str, Callable[[Place, Place], bool]] = {
-        "mesh": lambda _one, _other: True,
-        "torus": lambda one, other: abs(one.x - other.x) + abs(one.y - other.y) == 1.0,
-    }
-    near = neighbours.get(_kind(fabric))
-    for island, hub in enumerate(hubs):
-        members = places[island * size : (island + 1) * size]
-        if near is None:
-            yield from (((one.x, one.y), hub) for one in members)
-        else:
-            yield from (((a.x, a.y), (b.x, b.y)) for a, b in combinations(members, 2) if near(a, b))
-
-
-def _trunk(hubs: list[Point]) -> Iterator[tuple[Point, Point]]:
-    """List the lines of the network: a bus above each row of islands, all of them joined at the left."""
-    buses = sorted({y + 0.45 for _, y in hubs})
-    for x, y in hubs:
-        yield (x, y), (x, y + 0.45)
-    for bus in buses:
-        yield (-1.0, bus), (max(x for x, y in hubs if y + 0.45 == bus), bus)
-    yield from (((-1.0, low), (-1.0, high)) for low, high in pairwise(buses))
-
-
-def _edges(pairs: list[tuple[Point, Point]], colour: str, dash: str, name: str) -> dict[str, Any]:
-    xs = [value for one, other in pairs for value in (one[0], other[0], None)]
-    ys = [value for one, other in pairs for value in (one[1], other[1], None)]
-    return _line(xs, ys, name, colour, dash, 1.2) | {"hoverinfo": "skip", "opacity": 0.7}
-
-
-def _group(key: tuple[int, int], members: list[Place], legend: bool) -> dict[str, Any]:
-    replica, stage = key
-    colour = theme.SERIES_COLOURS[replica % len(theme.SERIES_COLOURS)]
-    texts = [f"device {m.device}: tensor rank {m.tensor}, stage {m.stage}, replica {m.replica}" for m in members]
-    return {
-        "type": "scatter",
-        "mode": "markers+text",
-        "x": [m.x for m in members],
-        "y": [m.y for m in members],
-        "text": [str(m.device) for m in members],
-        "textfont": {"size": 9, "color": "#ffffff"},
-        "hovertext": texts,
-        "hoverinfo": "text",
-        "name": f"replica {replica}, stage {stage}",
-        "showlegend": legend,
-        "marker": {"size": 18, "color": colour, "symbol": SYMBOLS[stage % len(SYMBOLS)], "line": {"width": 0}},
-    }
