@@ -42,10 +42,9 @@ def batching() -> None:
     page.metric_row(networks.knee_rows(curves), networks.knee_cards(curves))
     left, right = st.columns(2)
     with left:
-        page.show(networks.latency(curves), "latency")
+        page.show(networks.latency(curves), "latency", describe=networks.describe_curves(network, curves))
     with right:
-        page.show(networks.throughput(curves), "throughput")
-    st.caption(networks.describe_curves(network, curves))
+        page.show(networks.throughput(curves), "throughput", describe=networks.describe_throughput(curves))
     page.cards(networks.cards(network, curves[1]))
     st.markdown(
         "**Why.** A processor is busy with one input: twice the batch, twice the time. A GPU first waits for its "
@@ -95,10 +94,11 @@ def small() -> None:
     page.metric_row(networks.worth_rows(report, depth, kind), networks.worth_cards(report, depth, kind))
     left, right = st.columns(2)
     with left:
-        page.show(networks.crossover(report, depth, kind), "crossover")
+        about = networks.describe_crossover(report, depth, kind)
+        page.show(networks.crossover(report, depth, kind), "crossover", describe=about)
     with right:
-        page.show(networks.family(report, depth, device, kind), "family")
-    st.caption(networks.describe_family(report, depth, device, kind))
+        about = networks.describe_family(report, depth, device, kind)
+        page.show(networks.family(report, depth, device, kind), "family", describe=about)
     st.markdown(
         "**When a GPU is not worth it.** A small network is over before its kernels are launched: its time hardly "
         "depends on the width or the batch, and a processor core finishes one input sooner. That is the case of a "

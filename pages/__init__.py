@@ -181,7 +181,7 @@ class Page:
         held = state.hold(widget, value, "default") if few else state.hold(widget, value, "index", texts.index(value))
         common: dict[str, Any] = {"on_change": _chosen, "args": (self.name, key, widget), "help": help or None} | held
         if few:
-            st.segmented_control(label, texts, format_func=named.__getitem__, required=True, **common)
+            st.segmented_control(label, texts, format_func=named.__getitem__, required=True, wrap=True, **common)
         else:
             st.selectbox(label, texts, format_func=named.__getitem__, **common)
         return by_text[value]

@@ -354,7 +354,9 @@ def test_figures_are_figures(gpu: str, dtype: str) -> None:
         go.Figure(figure)
     for text in (
         networks.describe_curves(RESNET_50, curves),
+        networks.describe_throughput(curves),
         networks.describe_family(report, 8, "own", dtype),
+        networks.describe_crossover(report, 8, dtype),
         network_layers.describe_roofline(report, MLP(), 64, dtype),
         network_layers.describe_layers(report, 1, dtype),
         notebook.describe_widths(),

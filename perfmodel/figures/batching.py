@@ -13,8 +13,8 @@ from perfmodel.units import MILLI, show, significant
 
 Figure = dict[str, Any]
 
-#: Needs in the regime colours: weights and KV are memory, told apart by the dash.
-_DASHES = {"weights": "dash", "KV cache": "dot", "arithmetic": "dash", "launches": "dashdot"}
+#: Needs in the regime colours, each with its own dash: weights and KV share a colour, and not everybody sees colours.
+_DASHES = {"weights": "dash", "KV cache": "dot", "arithmetic": "longdash", "launches": "dashdot"}
 _REGIMES = {"weights": "memory", "KV cache": "memory", "arithmetic": "compute", "launches": "overhead"}
 
 

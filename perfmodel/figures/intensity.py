@@ -66,7 +66,7 @@ def _arrow(start: tuple[float, float], end: tuple[float, float], colour: str, te
         "mode": "lines+markers",
         "x": [start[0], end[0]],
         "y": [start[1], end[1]],
-        "line": {"color": colour, "width": 2.5},
+        "line": {"color": colour, "width": 2.5, "dash": "solid" if end[0] > start[0] else "dot"},
         "marker": {"symbol": ["circle", "arrow"], "angleref": "previous", "size": [0, 15], "color": colour},
         "hovertemplate": f"{text}<br>{show(end[1], 'FLOP/s')} at {show(end[0])} FLOP/B = {gain}× now<extra></extra>",
     }

@@ -141,6 +141,13 @@ def describe_curves(network: Network, shown: Sequence[Curve]) -> str:
     return f"{network.name}: {'; '.join(parts)}." + "".join(f" {note}." for note in notes)
 
 
+def describe_throughput(shown: Sequence[Curve]) -> str:
+    """Return in one sentence what the largest batch gains over the smallest on each device."""
+    ends = ((c.device.label, significant(float(c.rate[0])), significant(float(c.rate[-1]))) for c in shown)
+    gains = "; ".join(f"{name} from {first} to {last}" for name, first, last in ends)
+    return f"Inputs per second from batch 1 to {BATCHES[-1]:,}: {gains}."
+
+
 def family(report: Report, depth: int, key: str, dtype: str) -> Figure:
     """Return latency over batch of MLPs of several widths on one device, on log axes."""
     device = next(d for d in devices(report) if d.key == key)
@@ -174,6 +181,12 @@ def crossover(report: Report, depth: int, dtype: str) -> Figure:
         data.append(_line(index, WIDTHS, times, device.label, hover))
         values += times
     return {"data": data, "layout": _axes("width", values, "s", "Time of one input, batch 1")}
+
+
+def describe_crossover(report: Report, depth: int, dtype: str) -> str:
+    """Return in one sentence from which width on each accelerator beats the processor."""
+    rows = ", ".join(f"{label} {text}" for label, text, _ in worth_rows(report, depth, dtype))
+    return f"Time of one input over the width: {rows}."
 
 
 def worth_rows(report: Report, depth: int, dtype: str) -> list[tuple[str, str, str]]:
