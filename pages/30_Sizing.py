@@ -46,6 +46,9 @@ with place:
             take_button(chosen, page.scenario)
         page.show(figures.offer_bars(answer, offers), "offers", describe=figures.describe_offers(answer, offers))
         st.caption("Price of one: " + price_source(chosen.combination.scenario(space.asked).resolved_gpu, tariff) + ".")
+        if fold := page.fold("What a token, a request and a user cost: money, energy, carbon", "bill"):
+            with fold:
+                page.table(words.bill_rows(answer, chosen), "bill")
     st.markdown("**What excluded the others.** Each point is counted for the first thing that is wrong with it:")
     page.table(words.reason_rows(answer), "reasons")
 st.caption(

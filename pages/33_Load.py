@@ -67,6 +67,9 @@ if curve:
             said = figures.describe(curve, what, first, words.period(speed))
             page.show(figure, what, describe=said, legend=figures.legend(what))
         page.table(words.rows(present), "percentiles")
+    if fold := page.fold("What it costs with this many in flight: money, energy, carbon", "bill"):
+        with fold:
+            page.table(words.bill_rows(present), "bill")
     if (fold := page.fold("Check the formulas by simulating 1,500 requests", "simulate")) and rate < present.capacity:
         with fold:
             if service.schedule == "disaggregated" or scenario.mb > 1:

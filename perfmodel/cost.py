@@ -14,7 +14,7 @@ from perfmodel.hardware import ACCELERATORS, Accelerator
 from perfmodel.report import Report
 from perfmodel.setup import Setup
 from perfmodel.step import REGIMES
-from perfmodel.units import MEGA, show, significant
+from perfmodel.units import KILO, MEGA, show, significant
 
 Terms = Literal["on demand", "reserved", "owned"]
 TERMS: tuple[Terms, ...] = get_args(Terms)
@@ -174,24 +174,32 @@ def bill(report: Report, tariff: Tariff) -> Bill:
     )
 
 
-def rows(report: Report, tariff: Tariff, requests: float) -> list[tuple[str, str, str]]:
-    """Return the bill as headline numbers: label, text, help."""
-    b = bill(report, tariff)
-    month = f"{requests:,.0f} requests a month"
-    return [
-        ("Hour of one", usd(b.usd_per_hour), price_source(report.setup.chip, tariff)),
-        ("Million input tokens", usd(b.usd_per_million_input), "pays for the time of prefill"),
-        ("Million output tokens", usd(b.usd_per_million_output), "pays for the time of decode"),
-        ("Request", usd(b.usd_per_request), f"{show(b.chip_seconds, 's')} of accelerator time"),
-        ("User and month", usd(b.monthly(requests)), month),
-        ("Power of one", show(b.power_w, "W"), "between idle and TDP, by the share of time that it works"),
-        ("Energy per token", show(b.token_j, "J"), f"building included: PUE {tariff.overhead:g}"),
+def bill_table(report: Report, tariff: Tariff, requests: float, use: str, who: str = "user") -> list[dict[str, str]]:
+    """Return the bill as table rows: what, how much, what it rests on; `requests` a month of `who`, `use` in words."""
+    b, chip = bill(report, tariff), report.setup.chip
+    grid = next((name for name, value in GRIDS.items() if value == tariff.grid), "your grid")
+    carbon = b.request_g / report.scenario.output * MEGA / KILO
+    rows = (
+        ("hour of one accelerator", usd(b.usd_per_hour), price_source(chip, tariff)),
+        ("million input tokens", usd(b.usd_per_million_input), "pays for the time of prefill, at full load"),
+        ("million output tokens", usd(b.usd_per_million_output), "pays for the time of decode, at full load"),
+        ("request", usd(b.usd_per_request), f"{show(b.chip_seconds, 's')} of accelerator time"),
+        (f"{who} and month", usd(b.monthly(requests)), f"{requests:,.0f} requests: {use}"),
+        ("power of one accelerator", show(b.power_w, "W"), _power_words(chip, tariff)),
+        ("energy of a request", show(b.request_j, "J"), f"building included: PUE {tariff.overhead:g}"),
+        ("energy of an output token", show(b.token_j, "J"), "energy of the request over its output tokens"),
         (
-            "CO₂ per million tokens",
-            f"{significant(b.request_g / report.scenario.output * MEGA / 1000.0)} kg",
-            GRID_SOURCE,
+            "CO₂ of a million output tokens",
+            f"{significant(carbon)} kg",
+            f"{grid}: {tariff.grid:g} g/kWh; {GRID_SOURCE}; making the hardware is not counted",
         ),
-    ]
+    )
+    return [{"of": what, "is": amount, "rests on": basis} for what, amount, basis in rows]
+
+
+def _power_words(chip: Accelerator, tariff: Tariff) -> str:
+    tdp = show(chip.tdp_w, "W") if chip.tdp_w == chip.tdp_w else "not published"
+    return f"at most its TDP ({tdp}); {tariff.idle:.0%} of it when idle (estimate); by the share of time that it works"
 
 
 def usd(value: float) -> str:

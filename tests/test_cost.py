@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from perfmodel import Scenario, estimate
-from perfmodel.cost import GRIDS, Tariff, bill, busy_share, own_prices
+from perfmodel.cost import GRIDS, Tariff, bill, bill_table, busy_share, own_prices, usd
 
 S = Scenario(engine="vllm", batch=32, input=1024, output=256)
 REPORTS = [estimate(S.change(gpu=gpu, batch=b)) for gpu in ("h100-sxm", "l40s", "t4") for b in (1, 32)]
@@ -49,6 +49,19 @@ def test_energy_is_never_above_tdp_times_time() -> None:
         assert 0.2 * chip.tdp_w <= b.power_w <= chip.tdp_w
         assert b.request_j <= chip.tdp_w * report.chip_seconds * (1 + 1e-12)
         np.testing.assert_allclose(b.token_j * S.output, b.request_j, rtol=1e-12)
+
+
+def test_the_table_says_what_the_bill_says() -> None:
+    """Each row has an amount and what it rests on; estimates are called so; a pipeline that idles draws less."""
+    rows = {row["of"]: row for row in bill_table(REPORTS[0], Tariff(terms="owned"), 100.0, "ten a day")}
+    assert len(rows) == 9
+    assert all(row["is"] and row["rests on"] for row in rows.values())
+    assert "estimate" in rows["hour of one accelerator"]["rests on"]
+    assert "estimate" in rows["power of one accelerator"]["rests on"]
+    assert rows["user and month"]["is"] == usd(100 * bill(REPORTS[0], Tariff(terms="owned")).usd_per_request)
+    piped = S.change(n=4, pp=4)
+    alone, full = (busy_share(estimate(piped.change(mb=parts))) for parts in (1, 4))
+    assert alone < 0.3 < full
 
 
 def test_carbon_follows_the_grid() -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from pages import Page
 from pages.parts.state import choose, touch
-from perfmodel.cost import TERMS, Tariff, own_prices
+from perfmodel.cost import GRID_SOURCE, GRIDS, TERMS, Tariff, own_prices
 from perfmodel.engine import ENGINES
 from perfmodel.search import Offer, Progress, Space, Study, listed_chips, priced_chips, search, space_of
 from perfmodel.search.words import fields
@@ -94,10 +94,14 @@ def tariff_control(page: Page) -> Tariff:
             help="accelerator=USD per hour, instead of the list price of its spec file; the link carries them",
         )
         region = page.number("region", "Region factor [x]", 1.0, low=0.1, high=10.0, step=0.05, help="on list prices")
-    more: dict[str, Any] = {}
+        grid = page.choice("grid", "Electricity of", tuple(GRIDS), "World", help=f"carbon: {GRID_SOURCE}")
+        pue = page.number("pue", "PUE [W/W]", 1.56, low=1.0, high=5.0, step=0.01, help="mean of Uptime Institute 2024")
+    more: dict[str, Any] = {"grid": GRIDS[grid], "overhead": pue}
     if terms != "on demand":
         with st.container(horizontal=True):
-            more["busy"] = page.number("busy", "Used share of hours [1]", 1.0, low=0.01, high=1.0, step=0.05)
+            more["busy"] = page.number(
+                "busy", "Used share of hours [1]", 1.0, low=0.01, high=1.0, step=0.05, help="an estimate: put in yours"
+            )
             if terms == "reserved":
                 more["discount"] = page.number(
                     "off", "Discount [share]", 0.4, low=0.0, high=0.95, step=0.05, help="an estimate"
@@ -109,9 +113,6 @@ def tariff_control(page: Page) -> Tariff:
                 )
                 more["years"] = page.number("years", "Written off over [years]", 4.0, low=0.5, high=20.0, step=0.5)
                 more["usd_per_kwh"] = page.number("kwh", "Electricity [USD/kWh]", 0.1, low=0.0, high=5.0, step=0.01)
-                more["overhead"] = page.number(
-                    "pue", "PUE [W/W]", 1.56, low=1.0, high=5.0, step=0.01, help="Uptime Institute 2024"
-                )
     return Tariff(terms=terms, prices=own_prices(text), region=region, **more)
 
 

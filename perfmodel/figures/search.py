@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ Figure = dict[str, Any]
 OVER_TITLES = {"device": "output tokens/s per device", "dollar": "output tokens per USD"}
 #: Points that are not on the front are drawn up to this number.
 CLOUD = 1500
+#: Labels of bars longer than this take two lines.
+LABEL_CHARS = 23
 
 
 def offer_bars(answer: Answer, offers: tuple[Offer, ...]) -> Figure:
@@ -37,14 +40,15 @@ def describe_offers(answer: Answer, offers: tuple[Offer, ...]) -> str:
 
 
 def _bars(names: list[str], values: list[float], texts: list[str], unit: str) -> Figure:
+    labels = ["<br>".join(wrap(name, LABEL_CHARS)) for name in names]
     bar = {
-        "type": "bar", "orientation": "h", "x": values, "y": names, "text": texts, "textposition": "auto",
+        "type": "bar", "orientation": "h", "x": values, "y": labels, "text": texts, "textposition": "outside",
         "marker": {"color": [theme.SERIES_COLOURS[1]] + [theme.NEUTRAL] * (len(names) - 1)},
         "hovertemplate": "%{y}: %{text}<extra></extra>", "cliponaxis": False,
     }  # fmt: skip
     layout = theme.layout(
-        height=60 + 28 * len(names),
-        margin=theme.MARGIN | {"l": 190, "b": 40, "r": 40},
+        height=60 + 32 * len(names),
+        margin=theme.MARGIN | {"l": 150, "b": 40, "r": 64},
         xaxis={"title": {"text": unit}, "rangemode": "tozero", "automargin": False},
         yaxis={"autorange": "reversed", "automargin": False},
         showlegend=False,

@@ -18,6 +18,12 @@ from perfmodel.units import TERA, show, significant
 PER: Mapping[str, str] = {"device": "device", "dollar": "USD", "bandwidth": "TB/s of memory", "first": "first chip"}
 WHAT: Mapping[str, str] = {"throughput": "tokens per second", "energy": "tokens per joule", "users": "users"}
 
+#: What the table says of each accelerator.
+COLUMNS = (
+    *("tokens/s a device", "tokens/s each", "USD/h", "USD/10⁶ tokens", "first token", "power"),
+    *("best copy", "requests a copy"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -109,14 +115,15 @@ def table(rows: tuple[Row, ...]) -> list[dict[str, str]]:
 def _cells(row: Row) -> dict[str, str]:
     o = row.offer
     if o is None:
-        return {"best copy": "none fits and is fast enough"}
-    return {
-        "best copy": layout_words(o.combination),
-        "requests a copy": f"{o.batch:,}",
-        "tokens/s per device": significant(row.value("throughput")),
-        "tokens/s each": significant(1.0 / o.tpot_s),
-        "first token": show(o.first_s, "s"),
-        "USD/h": usd(row.usd_per_hour),
-        "USD per 10⁶ tokens": usd(o.usd_per_million),
-        "power": show(o.power_w / o.devices, "W"),
-    }
+        return dict.fromkeys(COLUMNS, "–") | {"best copy": "none fits and is fast enough"}
+    cells = (
+        significant(row.value("throughput")),
+        significant(1.0 / o.tpot_s),
+        usd(row.usd_per_hour),
+        usd(o.usd_per_million),
+        show(o.first_s, "s"),
+        show(o.power_w / o.devices, "W"),
+        layout_words(o.combination),
+        f"{o.batch:,}",
+    )
+    return dict(zip(COLUMNS, cells, strict=True))

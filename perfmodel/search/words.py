@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from perfmodel.cost import usd
+from perfmodel.cost import bill_table, usd
+from perfmodel.estimate import cached_estimate
 from perfmodel.hardware import ACCELERATORS
 from perfmodel.scenario import Scenario
 from perfmodel.search.need import Answer, Need, Offer
 from perfmodel.search.space import Combination
-from perfmodel.units import DAY_S, HOUR_S, show, significant
+from perfmodel.serving.words import MONTH_S
+from perfmodel.units import HOUR_S, show, significant
 
-#: Hours of a month: a twelfth of 365.25 days.
-MONTH_H = 365.25 / 12.0 * DAY_S / HOUR_S
+#: Hours of a month.
+MONTH_H = MONTH_S / HOUR_S
 GOAL_WORDS = {"price": "cheapest", "devices": "fewest devices", "energy": "least power"}
 
 
@@ -80,18 +82,26 @@ def offer_rows(answer: Answer, offers: tuple[Offer, ...]) -> list[dict[str, Any]
         {
             "": rank,
             "accelerators": f"{offer.devices:,} × {chip_name(offer.combination, asked)}",
-            "copy": layout_words(offer.combination),
             "USD/h": usd(offer.usd_per_hour),
-            "USD per 10⁶ tokens": usd(offer.usd_per_million),
+            "USD/10⁶ tokens": usd(offer.usd_per_million),
             "tokens/s each": significant(1.0 / offer.tpot_s),
-            "first token, mean": show(offer.first_s, "s"),
-            "95 %": show(offer.first95_s, "s"),
+            "first, 95 %": show(offer.first95_s, "s"),
+            "power": show(offer.power_w, "W"),
+            "copy": layout_words(offer.combination),
             "requests a copy": f"{offer.batch:,}",
             "memory used": f"{offer.memory_share:.0%}",
-            "power": show(offer.power_w, "W"),
+            "first token, mean": show(offer.first_s, "s"),
         }
         for rank, offer in enumerate(offers, start=1)
     ]
+
+
+def bill_rows(answer: Answer, offer: Offer) -> list[dict[str, str]]:
+    """Return what a token, a request and a user cost on an offer at full load, as table rows."""
+    need, report = answer.need, cached_estimate(offer.combination.scenario(answer.study.space.asked, 1, offer.batch))
+    if need.per_hour:
+        return bill_table(report, need.tariff, need.per_hour * MONTH_H, f"{need.per_hour:g} an hour")
+    return bill_table(report, need.tariff, MONTH_H * HOUR_S / report.e2e_s, "always one in flight")
 
 
 def offer_name(answer: Answer, offer: Offer) -> str:

@@ -6,15 +6,19 @@ from functools import lru_cache
 
 import numpy as np
 
+from perfmodel.cost import Tariff, bill_table
+from perfmodel.estimate import cached_estimate
 from perfmodel.scenario import Scenario
 from perfmodel.serving.lengths import Lengths, Mix
 from perfmodel.serving.service import Service
 from perfmodel.serving.simulate import Simulated, simulate
 from perfmodel.serving.steady import Load, capacity, load
-from perfmodel.units import show, significant
+from perfmodel.units import DAY_S, show, significant
 
 #: Points of a curve over the rate, and how near to the capacity it goes.
 POINTS, NEAREST = 48, 0.985
+#: Seconds of a month: a twelfth of 365.25 days.
+MONTH_S = 365.25 / 12.0 * DAY_S
 SCHEDULE_WORDS = {
     "chunked": "chunks beside decode",
     "prefill first": "prompts first",
@@ -131,6 +135,15 @@ def _p95(run: Simulated, name: str) -> float:
 
 def _pair(name: str, told: str, seen: str, ratio: float) -> dict[str, str]:
     return {"": name, "formulas": told, "simulation": seen, "difference": f"{ratio - 1:+.0%}"}
+
+
+def bill_rows(present: Load) -> list[dict[str, str]]:
+    """Return what requests cost at the list price with the mean number in flight of this load, as table rows."""
+    s = present.replica.scenario
+    inside = max(round(float(present.in_flight[0])), s.mb * (s.tp if s.adp else 1))
+    report = cached_estimate(s.change(batch=inside * s.dp))
+    requests = min(float(present.rate[0]), present.capacity) * MONTH_S
+    return bill_table(report, Tariff(), requests, "all that are answered at this rate", "all")
 
 
 def period(rate: float) -> float:
