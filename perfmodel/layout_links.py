@@ -62,7 +62,7 @@ def _flows(scenario: Scenario, layout: Layout) -> tuple[Flow, ...]:
 
 def link_words(fabric: Collectives) -> str:
     """Return a link in words: its name and what one device sends over it, one direction."""
-    name = LINKS[fabric.link].name if fabric.link in LINKS else "own link"
+    name = LINKS[fabric.link].name.partition(",")[0] if fabric.link in LINKS else "own link"
     return f"{name}, {show(fabric.bytes_per_s, 'B/s')} each way"
 
 
