@@ -11,7 +11,7 @@ from perfmodel.search import GOALS, Need, answered, words
 
 MAKERS = ("any", "NVIDIA", "AMD", "Google", "Intel")
 
-page = frame("Sizing", "How many of which accelerator serve these users in time, and at what price?")
+page = frame("Sizing", "How many of which accelerator serve these users in time, and at what price?", own_verdict=True)
 top = st.container()
 with st.container(horizontal=True):
     users = page.number("users", "Users [people]", 1000, low=1, high=10_000_000, step=100)
@@ -34,7 +34,7 @@ with st.expander("What an hour costs", key="sizing.tariff"):
 need = Need(users, hourly, first, speed, budget, most, "" if maker == "any" else maker, goal, tariff)
 with top:
     answer = answered(study_of(page, space), need)
-    st.markdown(words.sentence(answer).replace("$", r"\$"))
+    page.verdict(words.decision(answer).replace("$", r"\$"), words.need_words(need, space.asked))
     page.metric_row(words.headline(answer), sizing(answer))
 with place:
     offers = answer.offers(10)

@@ -8,11 +8,12 @@ from perfmodel.engine import ENGINES
 from perfmodel.figures import search as figures
 from perfmodel.hardware import ACCELERATORS
 from perfmodel.search import contest, priced_chips, space_of
+from perfmodel.search.words import work_words
 
 NONE = "none"
 PICKED = ("h100-sxm", "h200-sxm", "b200-sxm", "mi300x", "l40s", "a100-sxm-80gb")
 
-page = frame("Compare hardware", "Which accelerator does the same work best?")
+page = frame("Compare hardware", "Which accelerator does the same work best?", own_verdict=True)
 chips = priced_chips()
 names = {id: ACCELERATORS[id].name for id in chips} | {NONE: "–"}
 top = st.container()
@@ -35,7 +36,7 @@ if gpus:
     with top:
         study = study_of(page, space_of(page.scenario, gpus=gpus, engines=(engine,)))
         rows = contest.contest(study, gpus, speed, tariff)
-        st.markdown(contest.sentence(rows, what, per).replace("$", r"\$"))
+        page.verdict(contest.sentence(rows, what, per).replace("$", r"\$"), work_words(page.scenario))
     with place:
         figure = figures.contest_bars(rows, what, per)
         page.show(figure, "contest", describe=contest.describe(rows, what, per))

@@ -10,7 +10,7 @@ from perfmodel.search import Need, answered, words
 OVER = {"device": "per device", "dollar": "per dollar"}
 MAKERS = ("any", "NVIDIA", "AMD", "Google", "Intel")
 
-page = frame("Pareto", "What does speed for one user cost in throughput?")
+page = frame("Pareto", "What does speed for one user cost in throughput?", own_verdict=True)
 with st.container(horizontal=True):
     over = page.choice("over", "Throughput", ("device", "dollar"), "device", labels=OVER)
     maker = page.choice("maker", "Maker", MAKERS, "any")
@@ -24,7 +24,7 @@ with place:
         study, Need(users=1, first_s=0, tokens_per_s=0, vendor="" if maker == "any" else maker, tariff=tariff)
     )
     front = answer.front(over)
-    st.markdown(figures.describe_pareto(answer, over))
+    page.verdict(figures.describe_pareto(answer, over), words.work_words(space.asked))
     if front.size:
         names = {rank: words.point_name(answer, int(point)) for rank, point in enumerate(front, start=1)}
         with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -42,21 +42,28 @@ def need_words(need: Need, asked: Scenario) -> str:
     return f"{who}{first}, {need.tokens_per_s:g} tokens/s each, {asked.resolved_model.name}"
 
 
+def work_words(asked: Scenario) -> str:
+    """Return the model and the lengths that every configuration serves."""
+    cached = f"{asked.prefix:,} cached + " if asked.prefix else ""
+    return f"{asked.resolved_model.name} · {cached}{asked.input:,} in + {asked.output:,} out tokens"
+
+
 def sentence(answer: Answer) -> str:
+    """Return the need, and how many of what meet it, what that costs, and the runner-up."""
+    return f"{need_words(answer.need, answer.study.space.asked)}: {decision(answer)}"
+
+
+def decision(answer: Answer) -> str:
     """Return how many of what, what it costs, and the runner-up."""
-    need, asked = answer.need, answer.study.space.asked
-    offers = answer.offers(2)
+    asked, offers = answer.study.space.asked, answer.offers(2)
     if not offers:
-        return f"{need_words(need, asked)}: nothing that was looked at can do it. {_most_common(answer)}"
+        return f"Nothing that was looked at can do it. {_most_common(answer)}"
     best = offers[0]
     money = ""
     if best.usd_per_hour == best.usd_per_hour:
         month = usd(best.usd_per_hour * MONTH_H)
         money = f", {usd(best.usd_per_hour)} an hour ({month} a month, {usd(best.usd_per_million)} per million tokens)"
-    text = (
-        f"{need_words(need, asked)}: **{best.devices:,} × {chip_name(best.combination, asked)}** "
-        f"({layout_words(best.combination)}){money}."
-    )
+    text = f"**{best.devices:,} × {chip_name(best.combination, asked)}** ({layout_words(best.combination)}){money}."
     return text + (_next(best, offers[1], answer) if len(offers) > 1 else "")
 
 
