@@ -11,6 +11,7 @@ from perfmodel.search import REASONS, Answer, Need, Study, fleets, search, space
 from perfmodel.search import study as study_module
 from perfmodel.serving import Service, load
 from perfmodel.serving.first import first_token
+from tests.test_pages import run
 
 ASKED = Scenario(model="llama-3.1-8b", input=512, output=128)
 SPACE = space_of(
@@ -193,3 +194,12 @@ def test_wrong_questions_are_named(study: Study) -> None:
     with pytest.raises(ValueError, match="goal='fun' is not one of price, devices, energy"):
         Need(goal="fun")  # type: ignore[arg-type]
     assert not Answer(study, Need(users=10, tokens_per_s=1e6)).offers()
+
+
+def test_a_fleet_beyond_one_scenario_is_not_taken() -> None:
+    """Ten million users need more devices than a scenario has: the page says so instead of offering to use them."""
+    app = run("pages/30_Sizing.py", {"model": "llama-3.1-8b", "users": "10000000", "first": "0", "speed": "30"})
+    button = next(b for b in app.button if b.label == "Use this configuration")
+    assert button.disabled
+    assert "is not allowed" in button.help or "less than" in button.help
+    assert not app.exception

@@ -124,5 +124,11 @@ def take(offer: Offer) -> None:
 
 def take_button(offer: Offer, scenario: Any) -> None:
     """Draw the button that makes an offer the scenario."""
-    used = fields(offer).items() <= dict(scenario).items()
-    st.button("In use" if used else "Use this configuration", key="take", on_click=take, args=(offer,), disabled=used)
+    used, why = fields(offer).items() <= dict(scenario).items(), None
+    try:
+        offer.combination.scenario(scenario, offer.replicas, offer.batch)
+    except ValueError as error:
+        # A fleet can be larger than one scenario may be.
+        why = str(error)
+    label, off = "In use" if used else "Use this configuration", used or bool(why)
+    st.button(label, key="take", on_click=take, args=(offer,), disabled=off, help=why)
