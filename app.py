@@ -1,9 +1,8 @@
 """Where do the time, the bytes and the money go?"""
 
-import streamlit as st
-
 from pages import frame
 from pages.parts.share import onward
+from pages.parts.speech import st
 from perfmodel import how
 from perfmodel.diagnosis import tables
 from perfmodel.figures import operators, roofline, time_bar

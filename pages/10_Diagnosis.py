@@ -1,9 +1,8 @@
 """Why is it slow, by what margin, and what would change it?"""
 
-import streamlit as st
-
 from pages import frame
 from pages.parts.share import onward, open_with
+from pages.parts.speech import st
 from perfmodel.diagnosis import PHASES, case_of, effects, flips, stacks, tables
 from perfmodel.figures import diagnosis
 

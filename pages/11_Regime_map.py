@@ -1,9 +1,8 @@
 """Where does the regime change?"""
 
-import streamlit as st
-
 from pages import frame
 from pages.parts.share import onward
+from pages.parts.speech import st
 from pages.parts.state import choose
 from perfmodel.diagnosis import PHASES, case_of, flips, tables
 from perfmodel.diagnosis.plane import fields, plane

@@ -1,9 +1,8 @@
 """What does more work per byte buy, and what does it cost?"""
 
-import streamlit as st
-
 from pages import frame
 from pages.parts.share import onward
+from pages.parts.speech import st
 from perfmodel.diagnosis import intensity
 from perfmodel.figures import intensity as figures
 

@@ -1,8 +1,7 @@
 """What would help, and by how much?"""
 
-import streamlit as st
-
 from pages import frame, plain
+from pages.parts.speech import st
 from perfmodel import cached_estimate, how
 from perfmodel.cures import GOAL_WORDS, GOALS, NOTHING, Outcome, combined, outcomes, ranked
 from perfmodel.cures.words import (

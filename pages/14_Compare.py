@@ -1,9 +1,8 @@
 """Which is faster, and what makes the difference?"""
 
-import streamlit as st
-
 from pages import frame, plain
 from pages.parts import pin
+from pages.parts.speech import st
 from pages.parts.state import session
 from perfmodel.difference import difference, sentences, summary
 from perfmodel.figures import compare

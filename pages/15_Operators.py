@@ -1,8 +1,7 @@
 """What does a layer consist of, and what does each operator cost?"""
 
-import streamlit as st
-
 from pages import frame
+from pages.parts.speech import st
 from perfmodel import how
 from perfmodel.figures import explorer, operators, roofline
 

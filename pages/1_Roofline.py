@@ -1,8 +1,7 @@
 """Which operators are limited by what?"""
 
-import streamlit as st
-
 from pages import frame
+from pages.parts.speech import st
 from perfmodel import how
 from perfmodel.figures import operators, roofline
 

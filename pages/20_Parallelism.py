@@ -1,9 +1,8 @@
 """How should this model be spread over many devices?"""
 
-import streamlit as st
-
 from pages import frame, plain
 from pages.parts.cards import render
+from pages.parts.speech import st
 from pages.parts.state import choose
 from perfmodel import how, layout_curves, layout_links, layout_room, layouts
 from perfmodel.figures import layout_memory, parallelism, topology

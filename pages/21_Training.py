@@ -1,8 +1,7 @@
 """How long does training take, what fills the memory, and what does it cost?"""
 
-import streamlit as st
-
 from pages import frame, plain
+from pages.parts.speech import st
 from perfmodel import how, training_anchors
 from perfmodel.figures import training as figures
 from perfmodel.training import cached_training

@@ -1,8 +1,7 @@
 """Where do the FLOPs go?"""
 
-import streamlit as st
-
 from pages import frame
+from pages.parts.speech import st
 from perfmodel import breakdown
 from perfmodel.explain import cards
 from perfmodel.figures import flops

@@ -1,9 +1,8 @@
 """How many of which accelerator serve these users in time, and at what price?"""
 
-import streamlit as st
-
 from pages import frame
 from pages.parts.searching import space_control, study_of, take_button, tariff_control
+from pages.parts.speech import st
 from perfmodel.cost import price_source
 from perfmodel.figures import search as figures
 from perfmodel.how_serving import sizing

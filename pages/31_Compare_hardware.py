@@ -1,9 +1,8 @@
 """Which accelerator does the same work best, for its price, its bandwidth, or as it is?"""
 
-import streamlit as st
-
 from pages import frame
 from pages.parts.searching import SERVING, study_of, take_button, tariff_control
+from pages.parts.speech import st
 from perfmodel.engine import ENGINES
 from perfmodel.figures import search as figures
 from perfmodel.hardware import ACCELERATORS

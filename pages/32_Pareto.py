@@ -1,9 +1,8 @@
 """What does speed for one user cost in throughput, and which configurations are worth having at all?"""
 
-import streamlit as st
-
 from pages import frame
 from pages.parts.searching import space_control, study_of, take_button, tariff_control
+from pages.parts.speech import st
 from perfmodel.figures import search as figures
 from perfmodel.search import Need, answered, words
 

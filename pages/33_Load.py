@@ -1,8 +1,7 @@
 """What do users see when requests arrive at random, and how many can be promised an answer in time?"""
 
-import streamlit as st
-
 from pages import frame
+from pages.parts.speech import st
 from pages.parts.state import choose, set_view
 from perfmodel.figures import serving as figures
 from perfmodel.how_serving import loaded

@@ -1,8 +1,7 @@
 """What fills the memory, and how much more would fit?"""
 
-import streamlit as st
-
 from pages import frame
+from pages.parts.speech import st
 from perfmodel import breakdown
 from perfmodel.explain import MEMORY, cards
 from perfmodel.figures import kv, memory

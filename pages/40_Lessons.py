@@ -1,27 +1,26 @@
 """What limits a model, why, and by how much? Predict, then see."""
 
-import streamlit as st
-
 from pages import frame
 from pages.parts import lesson as parts
 from pages.parts.classroom import Classroom
-from perfmodel.lessons import LANGUAGES, lessons
-from perfmodel.lessons.phrases import NAMES, phrases
+from pages.parts.speech import spoken, st
+from perfmodel.lessons import lessons
+from perfmodel.lessons.phrases import phrases
 
 LESSONS = {one.id: one for one in lessons()}
 FIRST = "four-bottlenecks"
 
 page = frame("Lessons", "What limits a model, why, and by how much? Predict, then see.", scenario_bar=False)
-say = phrases(parts.language(page))
+language = spoken()
+say = phrases(language)
 presenting = page.memo("view", "student") == "presenter"
 above, below = st.container(), st.container()
 with (below if presenting else above).container(horizontal=True, vertical_alignment="bottom"):
-    headings = {key: f"{one.number}. {one.heading(parts.language(page)).title}" for key, one in LESSONS.items()}
+    headings = {key: f"{one.number}. {one.heading(language).title}" for key, one in LESSONS.items()}
     lesson = LESSONS[page.choice("lesson", say["lesson"], tuple(LESSONS), FIRST, labels=headings)]
     ids = tuple(step.id for step in lesson.all_steps)
-    titles = {step.id: f"{i}. {step.words(parts.language(page)).title}" for i, step in enumerate(lesson.all_steps, 1)}
+    titles = {step.id: f"{i}. {step.words(language).title}" for i, step in enumerate(lesson.all_steps, 1)}
     step = page.choice("step", say["step"], ids, ids[0], labels=titles)
-    language = page.choice("lang", say["language"], LANGUAGES, "en", labels=NAMES)
     with st.popover(say["view"]):
         views = {name: say[name] for name in ("student", "teacher", "presenter")}
         view = page.choice("view", say["view"], tuple(views), "student", labels=views)

@@ -1,20 +1,17 @@
 """What do the words and the letters mean?"""
 
-import streamlit as st
-
 from pages import frame
-from pages.parts.lesson import language as asked_language
+from pages.parts.speech import spoken, st
 from perfmodel.glossary import GLOSSARY, uses
-from perfmodel.lessons import LANGUAGES
-from perfmodel.lessons.phrases import NAMES, phrases
+from perfmodel.lessons.phrases import phrases
 
 page = frame("Glossary", "What do the words and the letters mean?", scenario_bar=False)
-say = phrases(asked_language(page))
+language = spoken()
+say = phrases(language)
 term = page.memo("term", "all")
 with st.container(horizontal=True, vertical_alignment="bottom"):
     wanted = page.text("find", say["glossary_find"], "", placeholder=say["glossary_hint"])
     kinds = {"terms": say["glossary_terms"], "symbols": say["glossary_symbols"]}
-    language = page.choice("lang", say["language"], LANGUAGES, "en", labels=NAMES)
     kind = page.choice("kind", say["view"], tuple(kinds), "terms", labels=kinds)
 
 

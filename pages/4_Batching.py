@@ -1,8 +1,7 @@
 """What does a larger batch buy, and where does it stop?"""
 
-import streamlit as st
-
 from pages import frame
+from pages.parts.speech import st
 from perfmodel import how
 from perfmodel.batching import COMPARED_CHIPS, answer, batch_curve, by_chip, by_precision, headline, runnable
 from perfmodel.figures import batching

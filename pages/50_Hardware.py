@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import streamlit as st
-
 from pages import frame, plain
+from pages.parts.speech import st
 from pages.parts.state import choose
 from perfmodel import chip_compare, chip_tables, how
 from perfmodel.catalogue_tables import ALL, rounded, to_csv

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import streamlit as st
-
 from pages import frame, plain
 from pages.parts import state
 from pages.parts.edits import runnable
+from pages.parts.speech import st
 from perfmodel import Scenario, how, model_compare, model_tables
 from perfmodel.catalogue_tables import ALL, rounded, to_csv
 from perfmodel.figures import model_catalogue

@@ -1,9 +1,8 @@
 """Is it right? Every prediction beside what somebody measured."""
 
-import streamlit as st
-
 from pages import frame, plain
 from pages.parts import share
+from pages.parts.speech import st
 from perfmodel import how, validation
 from perfmodel.figures import validation as figures
 

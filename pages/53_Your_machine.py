@@ -1,9 +1,8 @@
 """What does your machine reach? Fit the model to your measurements."""
 
-import streamlit as st
-
 from pages import frame, plain
 from pages.parts.measure_panel import pasted
+from pages.parts.speech import st
 from pages.parts.state import choose
 from perfmodel.calibration import words
 from perfmodel.figures import validation as figures

@@ -2,10 +2,9 @@
 
 from itertools import groupby
 
-import streamlit as st
-
 from pages import frame, plain
 from pages.parts.cards import render, sheet
+from pages.parts.speech import st
 from perfmodel.explain import METRICS, applied, cards, contract, sources
 
 VIEWS = {"numbers": "Results", "formulas": "Formulas", "used": "Sources of this run", "all": "All sources"}

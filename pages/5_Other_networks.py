@@ -1,8 +1,7 @@
 """Which networks gain from a batch?"""
 
-import streamlit as st
-
 from pages import frame
+from pages.parts.speech import st
 from perfmodel.convnet import RESNET_50
 from perfmodel.figures import network_layers, networks, notebook
 from perfmodel.mlp import MLP

@@ -43,9 +43,10 @@ What a page may use of `page`:
   `page.cards(explain.cards(page.report, explain.TIME))`.
 - `page.notice(text, level="warning")`: a message at the top of the page, level info, warning or error.
 
-Everything else is plain Streamlit below the frame. Rules of the link: on a rerun of the same page, after an edit or
-with the link that we wrote, the widgets hold the truth; otherwise the link if there is one; otherwise the last
-scenario.
+Everything else is plain Streamlit below the frame, by `from pages.parts.speech import st`: pages write English, and
+what is read is translated on its way to the browser (perfmodel/languages). Rules of the link: on a rerun of the same
+page, after an edit or with the link that we wrote, the widgets hold the truth; otherwise the link if there is one;
+otherwise the last scenario.
 """
 
 from __future__ import annotations
@@ -56,9 +57,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import streamlit as st
-
-from pages.parts import alone, export, pin, share, sidebar, state
+from pages.parts import alone, export, pin, share, sidebar, speech, state
+from pages.parts.speech import say, st
 from perfmodel import Report, Scenario, cached_estimate
 from perfmodel.advice import verdict
 from perfmodel.catalog import spec_problems
@@ -83,7 +83,7 @@ def frame(name: str, question: str, *, scenario_bar: bool = True, own_verdict: b
     Without `scenario_bar` the page is not about the reader's scenario: it keeps it and carries it on, and shows
     neither sidebar nor verdict. With `own_verdict` the page says its own: `page.verdict(sentence, summary)`.
     """
-    st.set_page_config(page_title=f"{name} · perfmodel", layout="wide")
+    st.set_page_config(page_title=f"{say(name)} · perfmodel", layout="wide")
     now = state.begin(name)
     figures, now.figures[name] = now.figures.get(name, []), []
     if now.alone:
@@ -100,6 +100,7 @@ def frame(name: str, question: str, *, scenario_bar: bool = True, own_verdict: b
                 pin.control(now)
                 share.button(now, figures)
                 export.button(now)
+                speech.switch(state.touch)
         top = st.container(gap="xsmall")
         messages = st.container(gap="xsmall")
     page = Page(name, now.scenario, report, messages, top)
@@ -137,7 +138,7 @@ def _notes(page: Page) -> None:
             page.notice(note.text, note.level)
     remarks = [note.text for note in page.report.notes if note.level == "info"]
     if remarks:
-        page.messages.caption("Note: " + ". ".join(remarks) + ".")
+        page.messages.caption(say("Note: " + ". ".join(remarks) + "."))
 
 
 @dataclass(frozen=True)
@@ -302,6 +303,7 @@ class Page:
         figure["layout"].setdefault("uirevision", key)
         if height:
             figure["layout"]["height"] = height
+        figure, describe = speech.say_figure(figure), say(describe)
         with place:
             found = self._draw(figure, key, describe, on_select)
             marks = "\u2003".join(_coloured(mark) for mark in legend)
@@ -325,7 +327,7 @@ class Page:
         """Show an SVG picture, described for those who do not see it; a tenth of a figure's cost."""
         if place := alone.place(self.name, key, self.messages):
             with place:
-                st.image(svg, alt=describe, width="stretch")
+                st.image(speech.say_picture(svg), alt=describe, width="stretch")
             alone.end()
 
     def table(self, rows: Sequence[Mapping[str, Any]], key: str) -> None:
@@ -358,6 +360,11 @@ def within(text: str, kind: type[Any], low: float, high: float) -> bool:
 
 
 def plain(text: str) -> str:
+    """Return a text in the reader's language so that Markdown shows it as it is."""
+    return escaped(say(text))
+
+
+def escaped(text: str) -> str:
     """Return text that came from outside so that Markdown shows it as it is: no links, markup, formulas or icons."""
     printable = "".join(character if character.isprintable() else " " for character in text)
     return _MARKUP.sub(r"\\\1", printable)

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: From the ground up. A module, or a package with all that is in it, imports from its own layer and from those above it
 #: in this table; never from those below.
 LAYERS = (
-    "units catalog score",
+    "units catalog score languages",
     "formulas",
     "dimensions model hardware precision workload engine backend generation ops",
     "attention ffn ssm mlp convnet blocks exchange transformer speculative",

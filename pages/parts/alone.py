@@ -8,10 +8,10 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Any
 
-import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pages.parts.share import address
+from pages.parts.speech import st
 from pages.parts.state import Session, session
 
 #: What `alone` says when it asks for a page's first figure, whichever that is.

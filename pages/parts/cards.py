@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import streamlit as st
-
+from pages.parts.speech import st
 from perfmodel.explain import Argument, Card, Contract
 from perfmodel.explain.docstrings import words
 

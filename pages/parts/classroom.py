@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import cast
 
-import streamlit as st
-
 from pages import Page
 from pages.parts import share
 from pages.parts.rooms import LIFE_S, Refused, new_token, store, tidy
+from pages.parts.speech import st
 from perfmodel.lessons import Worked
 from perfmodel.lessons.phrases import phrases
 from perfmodel.lessons.room import votes

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import streamlit as st
-
 from pages.parts.edits import chip_numbers, preset_of
+from pages.parts.speech import st
 from pages.parts.state import choose, session
 from pages.parts.widgets import number, words
 from perfmodel import ACCELERATORS, MODELS, Scenario

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from datetime import date
 from functools import partial
 
-import streamlit as st
-
 from pages.parts.share import address
+from pages.parts.speech import st
 from pages.parts.state import Session, hold, link_of, session, touch
 from perfmodel import Report
 from perfmodel.pins import to_link

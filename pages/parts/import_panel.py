@@ -15,8 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import streamlit as st
-
+from pages.parts.speech import st
 from perfmodel.importer import Imported, ImportedChip, import_chip, import_config
 from perfmodel.importers.text import MAX_BYTES, decoded
 

@@ -7,25 +7,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
-import streamlit as st
-
 from pages import Page, plain
 from pages.parts import share
 from pages.parts.classroom import Classroom
 from pages.parts.registry import pages
+from pages.parts.speech import st
 from pages.parts.state import hold, session
-from perfmodel.lessons import LANGUAGES, Lesson, Worked, worked
+from perfmodel.lessons import Lesson, Worked, worked
 from perfmodel.lessons.phrases import phrases
 from perfmodel.lessons.progress import NONE, decode, encode, score
 from perfmodel.lessons.terms import linked
 
 _KEY = "lessons.answers"
-
-
-def language(page: Page) -> str:
-    """Return the language the page's control shows, before that control is drawn."""
-    asked = page.memo("lang", "en")
-    return asked if asked in LANGUAGES else "en"
 
 
 @dataclass(frozen=True)

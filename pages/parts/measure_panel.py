@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
+from pages.parts.speech import st
 from perfmodel.importers.text import MAX_BYTES, decoded
 from perfmodel.measurements import FORMATS
 

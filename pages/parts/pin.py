@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
 from pages.parts.registry import pages
+from pages.parts.speech import st
 from pages.parts.state import Session, hold, link_of, session, touch
 from perfmodel import Scenario
 from perfmodel.pins import MAX_NAME_CHARS, Pin, clean_name, pinned, refusal, unlike

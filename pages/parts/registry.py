@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from perfmodel.languages import LINK_KEY
+
 ROOT = Path(__file__).resolve().parents[2]
 #: The ways of `Page` to draw a secondary control, and where among the arguments the default stands.
 CONTROLS = {"choice": 3, "number": 2, "text": 2, "memo": 1, "several": 3}
@@ -60,8 +62,8 @@ def groups() -> dict[str, tuple[PageFile, ...]]:
 
 
 def view_keys() -> frozenset[str]:
-    """Return the link keys of all secondary controls."""
-    return frozenset(key for page in pages() for key in view_defaults(page.name))
+    """Return the link keys of all secondary controls, and that of the language."""
+    return frozenset((LINK_KEY, *(key for page in pages() for key in view_defaults(page.name))))
 
 
 @lru_cache(maxsize=64)

@@ -6,9 +6,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-import streamlit as st
-
 from pages import Page
+from pages.parts.speech import st
 from pages.parts.state import choose, touch
 from perfmodel.cost import GRID_SOURCE, GRIDS, TERMS, Tariff, own_prices
 from perfmodel.engine import ENGINES

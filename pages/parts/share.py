@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from html import escape
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-import streamlit as st
-
 from pages.parts.registry import PageFile, groups, pages
+from pages.parts.speech import st
 from pages.parts.state import ALONE, Session, link_of, session, touch
 from perfmodel.pins import to_link
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 
-import streamlit as st
-
 from pages.parts.details import chip_fields, layout_fields, model_fields, other_fields
+from pages.parts.speech import st
 from pages.parts.state import choose, edited, hold, session, touch
 from pages.parts.widgets import help_text, label, number, pick, words
 from perfmodel import ACCELERATORS, ENGINES, MODELS, Scenario, layouts

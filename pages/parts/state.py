@@ -15,6 +15,7 @@ import streamlit as st
 
 from pages.parts.edits import Edits, apply, runnable
 from pages.parts.registry import view_defaults, view_keys
+from pages.parts.speech import carried, settle
 from perfmodel import Scenario, from_query
 from perfmodel.pins import SLOTS, Pins, from_link, to_link
 from perfmodel.scenario import CUSTOM, DEFAULT_GPU, link_keys
@@ -75,6 +76,7 @@ def begin(page: str) -> Session:
     else:
         # An edit may arrive together with the page change that it was made before.
         edits = now.edits if now.touched else {}
+        settle(link)
         before = link_of(now, page)
         _arrive(now, page, link)
         now.resting = same and not edits and link_of(now, page) == before
@@ -135,9 +137,10 @@ def duplicates() -> tuple[str, ...]:
 
 
 def link_of(now: Session, page: str) -> dict[str, str]:
-    """Return the whole link of a page: the scenario, what its secondary controls show, the pinned scenarios."""
+    """Return the whole link of a page: the scenario, what its secondary controls show, what is pinned, the language."""
     known = {key: text for key, text in view_defaults(page).items() if text is not None}
-    return now.scenario.to_query() | known | _LEARNED.get(page, {}) | now.views.get(page, {}) | to_link(now.pins)
+    views = known | _LEARNED.get(page, {}) | now.views.get(page, {})
+    return now.scenario.to_query() | views | to_link(now.pins) | carried()
 
 
 def write_link(now: Session) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-import streamlit as st
 from pydantic import BaseModel
 
+from pages.parts.speech import st
 from pages.parts.state import edited, hold, session
 from perfmodel.hardware import DTYPES
 from perfmodel.scenario import CHOICES, Scenario, allowed_text, field_keys

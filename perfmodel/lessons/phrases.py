@@ -7,9 +7,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-#: Languages by what their readers call them.
-NAMES: Mapping[str, str] = {"en": "English", "zh": "中文"}
-
 
 @lru_cache(maxsize=1)
 def _tables() -> dict[str, dict[str, str]]:

@@ -1,0 +1,111 @@
+"""The interface in English and Chinese: no key is missing, the places to fill agree, the link carries the language."""
+
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from perfmodel.languages import LANGUAGES, LINK_KEY, catalogue, is_words, masked, said, slots, translate
+from tests.test_pages import link, run
+
+OTHERS = [language for language in LANGUAGES if language != "en"]
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_places_agree(language: str) -> None:
+    """Both sides of a catalogue name the same places to fill, and numbers stand in the English order."""
+    for english, other in catalogue(language).items():
+        assert slots(english) == slots(other), english
+        numbers = [name for name in slots(english) if name.isdigit()]
+        assert numbers == [str(i) for i in range(1, len(numbers) + 1)], english
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_translation_is_a_fixed_point(language: str) -> None:
+    """What is translated already is not translated again, so that texts may pass the boundary twice."""
+    for other in catalogue(language).values():
+        assert not is_words(other) or translate(other, language) == other
+
+
+def test_english_is_untouched() -> None:
+    """In English a text is the very same object: nothing is looked up."""
+    text = "Batch size [sequences]"
+    assert translate(text, "en") is text
+
+
+def test_numbers_stay() -> None:
+    """The numbers of a sentence are those of the English one, wherever the other language puts them."""
+    english = "Decode is memory-bound by 64×; launch overhead is 22% of the step; prefill is compute-bound."
+    chinese = said(english, "zh")
+    assert chinese.missing == ()
+    assert sorted(masked(english)[1]) == ["22%", "64×"]
+    assert all(number in chinese.text for number in ("22%", "64×"))
+
+
+def test_what_has_no_key_is_told() -> None:
+    """A part of a text without a key stays English and is named; the other parts are translated."""
+    found = said("prefill is compute-bound; the moon is made of cheese", "zh")
+    assert found.text == "预填充计算受限；the moon is made of cheese"
+    assert found.missing == ("the moon is made of cheese",)
+
+
+def verdict(app: AppTest) -> str:
+    """The sentence below the question."""
+    return str(app.subheader[0].value)
+
+
+def test_link_chooses_the_language() -> None:
+    """An explicit language in the link wins, is kept in the link, and holds on every page after it."""
+    app = run("app.py", {LINK_KEY: "zh"})
+    assert verdict(app).startswith("解码内存带宽受限")
+    assert link(app)[LINK_KEY] == "zh"
+    app.switch_page("pages/1_Roofline.py").run()
+    assert link(app)[LINK_KEY] == "zh"
+
+
+def test_english_links_are_as_before() -> None:
+    """Where the browser asks for English the link says nothing of the language: old links stay what they were."""
+    assert LINK_KEY not in link(run("app.py"))
+
+
+@pytest.mark.parametrize(("asked", "shown"), [("zh-CN", "zh"), ("zh", "zh"), ("de-DE", "en"), (None, "en")])
+def test_browser_chooses_the_language(asked: str | None, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a language in the link the browser's counts; a link from there says it, for whoever opens it."""
+    browser(asked, monkeypatch)
+    app = run("app.py")
+    assert verdict(app).startswith("Decode is") == (shown == "en")
+    assert link(app).get(LINK_KEY, "en") == shown
+
+
+def browser(asked: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the browser ask for a language."""
+    from streamlit.runtime.context import ContextProxy
+
+    monkeypatch.setattr(ContextProxy, "locale", property(lambda _self: asked))
+
+
+def test_link_wins_over_the_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader whose browser asks for Chinese opens an English link in English, and passes it on as such."""
+    browser("zh-CN", monkeypatch)
+    app = run("app.py", {LINK_KEY: "en"})
+    assert verdict(app).startswith("Decode is")
+    assert link(app)[LINK_KEY] == "en"
+
+
+def test_switch_keeps_the_scenario() -> None:
+    """The button changes the language and nothing else, there and back."""
+    app = run("app.py", {"batch": "24"})
+    before = link(app)
+    app.button(key="language").click().run()
+    assert link(app) == before | {LINK_KEY: "zh"}
+    assert app.sidebar.slider(key="w.batch").value == 24
+    app.button(key="language").click().run()
+    assert link(app) == before
+
+
+@pytest.mark.parametrize("wrong", ["", "fr", "ZH", "<b>"])
+def test_unknown_language_is_the_browsers(wrong: str) -> None:
+    """A language that we do not have gives that of the browser, and no error."""
+    app: Any = run("app.py", {LINK_KEY: wrong})
+    assert not app.exception
+    assert verdict(app).startswith("Decode is")
