@@ -1,21 +1,16 @@
 """No key is missing: every page is run in Chinese, and whatever English reaches the catalogue has its entry there."""
 
-import ast
 import re
 import tomllib
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pages.parts import details, sidebar, speech, widgets
-from perfmodel import ACCELERATORS, ENGINES, MODELS, Scenario
-from perfmodel.dimensions import Dimensions
-from perfmodel.hardware import Chip
-from perfmodel.languages import LINK_KEY, catalogue, is_words, said
-from perfmodel.scenario import field_keys
+from pages.parts import speech
+from perfmodel import ACCELERATORS, ENGINES, MODELS
+from perfmodel.languages import LINK_KEY, is_words, said
 from tests.test_pages import PAGES, ROOT, run
 
 #: Folders whose texts are names and quotations: they stay as they were published.
