@@ -22,7 +22,7 @@ QUOTED = (
     "perfmodel/published",
 )
 #: Proper names beside those of the data files, and what stands between names.
-NAMES = re.compile(r"\b(?:with|on|and|for|arch|Finbarr Timbers)\b")
+NAMES = re.compile(r"\b(?:with|on|and|for|arch|Server|Workstation|Blackwell|Finbarr Timbers)\b")
 
 
 def leaves(data: Any) -> Iterator[str]:
