@@ -105,7 +105,7 @@ def frame(name: str, question: str, *, scenario_bar: bool = True, own_verdict: b
         messages = st.container(gap="xsmall")
     page = Page(name, now.scenario, report, messages, top)
     if scenario_bar and not own_verdict:
-        page.verdict(sentence(now.scenario), summary(now.scenario))
+        page.verdict(sentence(now.scenario), plain(summary(now.scenario)))
     if now.problems:
         page.notice(
             "\n".join((*now.problems, "What you typed stays; the page shows the last scenario that fits.")), "error"
@@ -128,7 +128,7 @@ def sentence(scenario: Scenario) -> str:
 @lru_cache(maxsize=256)
 def summary(scenario: Scenario) -> str:
     """Return who computes what on what, in one line."""
-    return plain(line_of(scenario))
+    return line_of(scenario)
 
 
 def _notes(page: Page) -> None:
