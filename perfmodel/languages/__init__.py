@@ -85,7 +85,7 @@ def translate(text: str, language: str) -> str:
     """Return a text in a language; the English where the catalogue has nothing.
 
     >>> translate("Batch size [sequences]", "zh"), translate("Batch size [sequences]", "en")
-    ('批大小 [sequences]', 'Batch size [sequences]')
+    ('批大小 [序列]', 'Batch size [sequences]')
     """
     return text if language == ENGLISH else said(text, language).text
 
