@@ -2,20 +2,19 @@
 
 from typing import Any
 
-from pages import frame, plain
+from pages import frame
+from pages.parts.catalogued import NONE, bullets, names_of, one_of, others, panel
 from pages.parts.speech import st
-from pages.parts.state import choose
 from perfmodel import chip_compare, chip_tables, how
 from perfmodel.catalogue_tables import ALL, rounded, to_csv
 from perfmodel.figures import catalogue
 
-SELF, NONE = "scenario", "none"
 MEMORY = {0: "any"} | {size: f"{size} GB or more" for size in (16, 24, 48, 80, 96, 141, 192, 288)}
 VIEWS = {"catalogue": "Catalogue", "chip": "One chip", "compare": "Compare", "links": "Links"}
 
 page = frame("Hardware", "Which accelerator has what, and what would it do with this scenario?")
 own, chips = page.scenario.resolved_gpu, chip_tables.chips_of(page.scenario)
-names = {id: chip.name for id, chip in chips.items()} | {SELF: f"this scenario's: {own.name}", NONE: "–"}
+names = names_of(chips, own)
 
 
 @st.cache_data(max_entries=64)
@@ -27,11 +26,7 @@ def ridge_rows(search: str, vendor: str, kind: str, memory: int) -> tuple[list[d
 
 def one_chip() -> str:
     """Draw the choice of a chip, its headline numbers and the button that takes it; return its id."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = page.choice("about", "Chip", [SELF, *chips], SELF, labels=names)
-        id = page.scenario.gpu if chosen == SELF else chosen
-        used = id == page.scenario.gpu
-        st.button("In use" if used else "Use this chip", key="use", on_click=choose, args=("gpu", id), disabled=used)
+    id = one_of(page, "gpu", "Chip", names, "Use this chip")
     page.metric_row(chip_tables.headline(chips[id]), how.chip(chips[id]))
     return id
 
@@ -65,36 +60,22 @@ def show_catalogue() -> None:
     st.caption("Peaks are dense; 1 GB is 10⁹ B; links count one direction. ≈ names the numbers that nobody published.")
 
 
-def show_panel(rows: list[dict[str, Any]], sources: list[str]) -> None:
-    """Draw numbers with their sources: a table whose last but one column points into the list below it."""
-    st.table(rows, border="horizontal", hide_index=True)
-    st.caption("\n".join(f"{index}. {plain(source)}" for index, source in enumerate(sources, start=1)))
-
-
 def show_chip() -> None:
     """Draw every number of one chip with its source, then the sources."""
     chip = chips[one_chip()]
-    st.markdown("\n".join(f"- {plain(remark)}" for remark in chip_tables.chip_remarks(chip)))
-    show_panel(*chip_tables.chip_panel(chip))
+    st.markdown(bullets(chip_tables.chip_remarks(chip)))
+    panel(*chip_tables.chip_panel(chip))
 
 
 def show_compare() -> None:
     """Draw up to six chips side by side, the scenario's first: times, roofs, numbers."""
-    others = [NONE, *chips]
-    with st.container(horizontal=True):
-        picked = (
-            page.choice("c2", "Against", others, "h200-sxm", labels=names),
-            page.choice("c3", "and", others, "b200-sxm", labels=names),
-            page.choice("c4", "and", others, "mi300x", labels=names),
-            page.choice("c5", "and", others, NONE, labels=names),
-            page.choice("c6", "and", others, NONE, labels=names),
-        )
+    picked = others(page, names, ("h200-sxm", "b200-sxm", "mi300x", NONE, NONE))
     times = chip_compare.times_on(page.scenario, (page.scenario.gpu, *picked))
     page.show(catalogue.time_bars(times), "times", describe=chip_compare.winner_sentence(times))
     page.show(catalogue.rooflines(times), "roofs", describe=catalogue.describe_rooflines(times))
     st.table(chip_compare.comparison(times), border="horizontal", hide_index=True)
     st.caption("In brackets: the value divided by that of the first chip. The scenario's layout is the same on all.")
-    st.caption("\n".join(f"- {plain(note)}" for note in chip_compare.comparison_notes(times)))
+    st.caption(bullets(chip_compare.comparison_notes(times)))
 
 
 def show_links() -> None:
@@ -103,7 +84,7 @@ def show_links() -> None:
     st.table(chip_tables.link_table(), border="horizontal", hide_index=True)
     if fold := page.fold("The source of each number", "sources"):
         with fold:
-            show_panel(*chip_tables.link_panel())
+            panel(*chip_tables.link_panel())
 
 
 view = page.choice("view", "Show", tuple(VIEWS), "catalogue", labels=VIEWS)

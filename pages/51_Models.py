@@ -4,19 +4,19 @@ from typing import Any
 
 from pages import frame, plain
 from pages.parts import state
+from pages.parts.catalogued import NONE, bullets, names_of, one_of, others, panel
 from pages.parts.edits import runnable
 from pages.parts.speech import st
 from perfmodel import Scenario, how, model_compare, model_tables
 from perfmodel.catalogue_tables import ALL, rounded, to_csv
 from perfmodel.figures import model_catalogue
 
-SELF, NONE = "scenario", "none"
 VIEWS = {"catalogue": "Catalogue", "model": "One model", "compare": "Compare", "import": "Import"}
 MEASURES = {"kv": "KV per token", "active": "active"}
 
 page = frame("Models", "How large is each model, and what does its cache take?")
 own, models = page.scenario.resolved_model, model_tables.models_of(page.scenario)
-names = {id: model.name for id, model in models.items()} | {SELF: f"this scenario's: {own.name}", NONE: "–"}
+names = names_of(models, own)
 
 
 @st.cache_data(max_entries=64)
@@ -28,13 +28,7 @@ def model_rows(search: str, family: str, kind: str) -> tuple[list[dict[str, Any]
 
 def one_model() -> str:
     """Draw the choice of a model, its headline numbers and the button that takes it; return its id."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = page.choice("about", "Model", [SELF, *models], SELF, labels=names)
-        id = page.scenario.model if chosen == SELF else chosen
-        used = id == page.scenario.model
-        st.button(
-            "In use" if used else "Use this model", key="use", on_click=state.choose, args=("model", id), disabled=used
-        )
+    id = one_of(page, "model", "Model", names, "Use this model")
     page.metric_row(model_tables.headline(models[id]), how.model(models[id]))
     return id
 
@@ -74,29 +68,19 @@ def show_model() -> None:
     left, right = st.columns(2)
     left.table(model_tables.parts_table(model.dimensions), border="horizontal", hide_index=True)
     right.table(model_tables.memory_table(model), border="horizontal", hide_index=True)
-    rows, sources = model_tables.model_panel(model)
-    st.table(rows, border="horizontal", hide_index=True)
-    st.caption("\n".join(f"{index}. {plain(source)}" for index, source in enumerate(sources, start=1)))
-    st.markdown("\n".join(f"- {plain(remark)}" for remark in (model.file.notes if model.file else ())))
+    panel(*model_tables.model_panel(model))
+    st.markdown(bullets(model.file.notes if model.file else ()))
 
 
 def show_compare() -> None:
     """Draw up to six models side by side, the scenario's first: parameters by part, numbers, times."""
-    others = [NONE, *models]
-    with st.container(horizontal=True):
-        picked = (
-            page.choice("c2", "Against", others, "llama-3.1-70b", labels=names),
-            page.choice("c3", "and", others, "qwen3-30b-a3b", labels=names),
-            page.choice("c4", "and", others, "mixtral-8x7b", labels=names),
-            page.choice("c5", "and", others, NONE, labels=names),
-            page.choice("c6", "and", others, NONE, labels=names),
-        )
+    picked = others(page, names, ("llama-3.1-70b", "qwen3-30b-a3b", "mixtral-8x7b", NONE, NONE))
     times = model_compare.times_with(page.scenario, (page.scenario.model, *picked))
     chosen = [t.model for t in times]
     page.show(model_catalogue.part_bars(chosen), "parts", describe=model_catalogue.describe_part_bars(chosen))
     st.table(model_compare.comparison(times), border="horizontal", hide_index=True)
     st.caption("In brackets: the value divided by that of the first model.")
-    st.caption("\n".join(f"- {plain(note)}" for note in model_compare.comparison_notes(times)))
+    st.caption(bullets(model_compare.comparison_notes(times)))
 
 
 def show_import() -> None:
