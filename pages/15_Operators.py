@@ -28,9 +28,9 @@ with left:
         on_select="op",
     )
 with right:
-    st.subheader(explorer.title(point), anchor=False)
+    st.subheader(operators.title(point), anchor=False)
     wanted = ("time", "share", "flops", "bytes", "intensity")
-    page.metric_row(explorer.numbers(point), how.operator(report, phase, point.timed.op.name, wanted))
+    page.metric_row(operators.numbers(point, wanted), how.operator(report, phase, point.timed.op.name, wanted))
     page.show(
         roofline.figure(report, (phase,), point.key),
         "roofline",
@@ -39,7 +39,7 @@ with right:
         legend=roofline.legend(report, (phase,)),
         on_select="op",
     )
-    page.cards([explorer.card(report, point)], open_first=chosen != "largest")
+    page.cards(operators.cards(report, point), open_first=chosen != "largest")
 
 st.subheader("All of them", anchor=False)
 with st.container(horizontal=True):

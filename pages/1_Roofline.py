@@ -26,10 +26,8 @@ page.show(
 )
 
 st.subheader(operators.title(point), anchor=False)
-page.metric_row(
-    operators.numbers(point),
-    how.operator(report, point.phase, point.timed.op.name, ("time", "share", "intensity", "rate")),
-)
+wanted = ("time", "share", "intensity", "rate")
+page.metric_row(operators.numbers(point, wanted), how.operator(report, point.phase, point.timed.op.name, wanted))
 page.cards(operators.cards(report, point))
 
 st.markdown(

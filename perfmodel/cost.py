@@ -142,7 +142,7 @@ def working_share(setup: Setup, shares: tuple[Any, Any], first_s: Real, later_s:
     Stages of a pipeline without a batch idle.
     """
     waits = [sum(of[REGIMES.index(name)] for name in WAITING) for of in shares]
-    filled = min(1.0, setup.micro_batches / setup.pp)
+    filled = min(1.0, setup.mb / setup.pp)
     return (1.0 - (waits[0] * first_s + waits[1] * later_s) / (first_s + later_s)) * filled
 
 

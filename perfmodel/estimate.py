@@ -14,6 +14,7 @@ from perfmodel.report import Note, Report
 from perfmodel.scenario import Scenario
 from perfmodel.setup import Setup
 from perfmodel.speculative import speculation
+from perfmodel.split import split_of
 from perfmodel.tuning import tuned
 from perfmodel.units import show, significant
 from perfmodel.workload import decode, prefill
@@ -27,20 +28,13 @@ def setup(scenario: Scenario, engine: Engine | None = None) -> Setup:
         chip,
         calibrated(tuned(engine or scenario.resolved_engine, chip, precision), scenario.cal),
         precision,
-        scenario.tp,
-        scenario.pp,
-        scenario.dp,
-        scenario.ep,
-        scenario.attention,
-        scenario.skew,
-        speculation(scenario.draft, scenario.spec, scenario.accept, scenario.resolved_model, scenario.tp, scenario.ep),
-        scenario.cp,
-        scenario.sp,
-        scenario.adp,
-        scenario.spread,
-        scenario.kv_split,
-        scenario.overlap,
-        scenario.mb,
+        attention=scenario.attention,
+        skew=scenario.skew,
+        speculation=speculation(
+            scenario.draft, scenario.spec, scenario.accept, scenario.resolved_model, scenario.tp, scenario.ep
+        ),
+        overlap=scenario.overlap,
+        **split_of(scenario),
     )
 
 

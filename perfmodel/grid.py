@@ -56,7 +56,7 @@ def _shape(part: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
 def _chunk(setup: Setup, batch: Any, input: Any, output: Any, prefix: Any) -> dict[str, Any]:
     first = setup.run(prefill(batch, input, prefix))
     step = setup.run(decode(batch, prefix + input + output / 2.0))
-    filled = pipeline_fill_time(first.time_s, float(setup.pp), float(setup.micro_batches))
+    filled = pipeline_fill_time(first.time_s, float(setup.pp), float(setup.mb))
     end_to_end = filled + (output - 1.0) * setup.between_steps_s(step.time_s) / setup.tokens_per_step
     return {
         "prefill_s": first.time_s,

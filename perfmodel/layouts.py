@@ -21,6 +21,7 @@ from perfmodel.ops import Op
 from perfmodel.report import request_parts
 from perfmodel.scenario import Scenario
 from perfmodel.setup import Setup
+from perfmodel.split import ONE_DEVICE, Split, split_of
 from perfmodel.step import REGIMES, Step
 from perfmodel.units import show, significant
 from perfmodel.workload import decode, prefill
@@ -40,34 +41,18 @@ NETWORK = REGIMES.index("network")
 NAN = float("nan")
 #: The ways of parallelism, outermost word first.
 WORDS = {"tp": "tensor", "pp": "pipeline", "dp": "data", "cp": "context"}
-#: What a layout shares out, and how: the fields of a scenario that make it, with what they are on one device.
-FIELDS: dict[str, Any] = {
-    "tp": 1, "pp": 1, "dp": 1, "cp": 1, "ep": 1, "mb": 1,
-    "sp": False, "adp": False, "spread": "1d", "kv_split": "heads",
-}  # fmt: skip
 #: The kinds of memory, in the order of `Layout.memory_parts`.
 MEMORY = ("weights", "KV cache", "activations", "runtime")
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout(Split):
     """One way to spread the scenario: its times as the estimate gives them, or why it is not taken.
 
     `parts_s`: decode step at context input + output/2 by regime [s]. `network_share`: of the whole request.
     `sent_bytes`: what one device sends in a decode step, by kind of collective [B]. `problem`: "" if nothing is wrong.
-    The layout itself is told by the fields of a scenario of the same names.
     """
 
-    tp: int = 1
-    pp: int = 1
-    dp: int = 1
-    ep: int = 1
-    cp: int = 1
-    mb: int = 1
-    sp: bool = False
-    adp: bool = False
-    spread: str = "1d"
-    kv_split: str = "heads"
     problem: str = ""
     ttft_s: float = NAN
     tpot_s: float = NAN
@@ -88,7 +73,7 @@ class Layout:
     @property
     def fields(self) -> dict[str, Any]:
         """The layout as fields of a scenario."""
-        return {"n": self.n} | {name: getattr(self, name) for name in FIELDS}
+        return {"n": self.n} | split_of(self)
 
     @property
     def label(self) -> str:
@@ -146,7 +131,7 @@ class Layouts:
 def _rank(one: Layout, goal: Goal) -> tuple[float, ...]:
     # Rounded, so that the last bit does not decide between a layout and its twin with more devices.
     value = {"latency": one.tpot_s, "first": one.ttft_s}.get(goal, -one.tokens_per_device)
-    plain = sum(getattr(one, name) != usual for name, usual in FIELDS.items())
+    plain = sum(getattr(one, name) != usual for name, usual in ONE_DEVICE.items())
     return float(f"{value:.9e}"), one.n, plain, one.pp, one.dp, one.ep
 
 
@@ -157,7 +142,7 @@ def _misses(one: Layout) -> tuple[float, ...]:
 
 def neutral(scenario: Scenario) -> Scenario:
     """Return the scenario on one device: its layouts do not depend on the one it has."""
-    return scenario.change(n=1, **FIELDS)
+    return scenario.change(n=1, **ONE_DEVICE)
 
 
 def chosen_sizes(scenario: Scenario, choice: str | int) -> tuple[int, ...]:

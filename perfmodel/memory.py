@@ -135,7 +135,7 @@ def activation_bytes(setup: Setup, batch: Real, tokens: Real, context: Real) -> 
     """Largest set of live activations: residual twice, widest intermediate, unfused scores, logits [B]."""
     d = setup.model.dimensions
     sequences = np.ceil(batch / setup.dp)
-    at_once = np.minimum(np.ceil(sequences / setup.micro_batches) * tokens / setup.cp, setup.engine.chunk_tokens)
+    at_once = np.minimum(np.ceil(sequences / setup.mb) * tokens / setup.cp, setup.engine.chunk_tokens)
     value = setup.precision.activation_bytes
     split = setup.tp if setup.sp or setup.adp or setup.spread != "1d" else 1
     live = at_once * value * (2.0 * d.hidden / split + max(_width(b) for b in blocks(d)) / setup.tp)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 from perfmodel.formulas.flops import matmul_flops
 from perfmodel.formulas.types import Real
 from perfmodel.precision import Precision
+from perfmodel.split import Split
 from perfmodel.workload import Workload
 
 
@@ -101,25 +102,17 @@ class Kernels:
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class Pass(Split):
     """What the layers need to list their operators: workload, precision, kernels, and how devices share the work.
 
     `work` is what one device computes; `attended` the sequences whose scores it computes where these are others.
-    `sp`: norms and residuals split over the tensor group. `adp`: the group splits attention by sequences, not by heads.
-    `spread`: layout of the weights over the group, see `exchange`. `kv_split`: what the cache is split along.
     """
 
     work: Workload
     precision: Precision
     kernels: Kernels
-    tp: int = 1
-    ep: int = 1
+    _: KW_ONLY
     skew: float = 1.0
-    cp: int = 1
-    sp: bool = False
-    adp: bool = False
-    spread: str = "1d"
-    kv_split: str = "heads"
     attended: Workload | None = None
 
     @property

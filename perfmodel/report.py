@@ -240,7 +240,7 @@ def request_parts(
     of the others'. Else the batch is prefilled at once, and the last micro-batch's first token counts. An engine that
     decodes the last prompt token adds one decode step. Linear in the times of the passes.
     """
-    parts = float(setup.micro_batches)
+    parts = float(setup.mb)
     # Only the sequences of one replica share passes; the fullest one counts.
     batch = batch if setup.dp == 1 else np.ceil(batch / setup.dp)
     each = setup.between_steps_s(mean_step_s) / setup.tokens_per_step

@@ -46,12 +46,8 @@ MAX_VALUE_CHARS, MAX_KEYS = 2048, 200
 MAX_CONTEXT_STRETCH = 32
 
 
-class Scenario(BaseModel):
-    """One question to the model. Frozen and hashable: the key of every cache.
-
-    >>> Scenario(batch=8).to_query()["batch"]
-    '8'
-    """
+class Subject(BaseModel):
+    """What every question is about: a model on an accelerator, each from the catalogue or given in numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -60,6 +56,35 @@ class Scenario(BaseModel):
     dimensions: Dimensions | None = None
     gpu: Annotated[str, Key("gpu", "", "accelerator id or alias")] = DEFAULT_GPU
     chip: Chip | None = None
+
+    @field_validator("model")
+    @classmethod
+    def _model(cls, value: str) -> str:
+        return value if value == CUSTOM else MODELS.resolve(value)
+
+    @field_validator("gpu")
+    @classmethod
+    def _gpu(cls, value: str) -> str:
+        return value if value == CUSTOM else ACCELERATORS.resolve(value)
+
+    @cached_property
+    def resolved_model(self) -> Model:
+        """The model in question."""
+        return custom_model(self.dimensions, self.name) if self.dimensions else MODELS[self.model]
+
+    @cached_property
+    def resolved_gpu(self) -> Accelerator:
+        """The accelerator in question."""
+        return custom_accelerator(self.chip) if self.chip else ACCELERATORS[self.gpu]
+
+
+class Scenario(Subject):
+    """One question to the model. Frozen and hashable: the key of every cache.
+
+    >>> Scenario(batch=8).to_query()["batch"]
+    '8'
+    """
+
     n: Annotated[int, Field(ge=1, le=100_000), Key("n", "devices", "accelerators in all: tp x pp x dp x cp")] = 1
     tp: Annotated[int, Field(ge=1, le=4096), Key("tp", "devices", "tensor parallel: each layer split")] = 1
     pp: Annotated[int, Field(ge=1, le=1024), Key("pp", "stages", "pipeline parallel: layers split into stages")] = 1
@@ -102,16 +127,6 @@ class Scenario(BaseModel):
             raise ValueError("a whole number is needed")
         return value
 
-    @field_validator("model")
-    @classmethod
-    def _model(cls, value: str) -> str:
-        return value if value == CUSTOM else MODELS.resolve(value)
-
-    @field_validator("gpu")
-    @classmethod
-    def _gpu(cls, value: str) -> str:
-        return value if value == CUSTOM else ACCELERATORS.resolve(value)
-
     @field_validator("draft")
     @classmethod
     def _draft(cls, value: str) -> str:
@@ -127,13 +142,10 @@ class Scenario(BaseModel):
     def _cal(cls, value: str) -> str:
         return canonical(value)
 
-    @field_validator("weights", "math", "kv", "attention", "sparsity", "spread", "kv_split")
+    @field_validator(*CHOICES)
     @classmethod
-    def _dtype(cls, value: str, info: Any) -> str:
-        allowed = CHOICES[info.field_name]
-        if value not in allowed:
-            raise ValueError(f"one of {', '.join(allowed)} is allowed{closest(value, allowed)}")
-        return value
+    def _word(cls, value: str, info: Any) -> str:
+        return one_of(CHOICES[info.field_name], value)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -154,16 +166,6 @@ class Scenario(BaseModel):
         _check_sharing(self)
         _check_context(self)
         return self
-
-    @cached_property
-    def resolved_model(self) -> Model:
-        """The model of this scenario."""
-        return custom_model(self.dimensions, self.name) if self.dimensions else MODELS[self.model]
-
-    @cached_property
-    def resolved_gpu(self) -> Accelerator:
-        """The accelerator of this scenario."""
-        return custom_accelerator(self.chip) if self.chip else ACCELERATORS[self.gpu]
 
     @cached_property
     def resolved_engine(self) -> Engine:
@@ -201,6 +203,13 @@ class Conflict(ValueError):
         super().__init__(message)
         self.fields = fields
         self.instead = dict(instead or {})
+
+
+def one_of(allowed: tuple[str, ...], value: str) -> str:
+    """Return the word if it is one of those allowed; a `ValueError` names them and the closest."""
+    if value not in allowed:
+        raise ValueError(f"one of {', '.join(allowed)} is allowed{closest(value, allowed)}")
+    return value
 
 
 def _check_chip(s: Scenario) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +16,7 @@ from perfmodel.model import Model
 from perfmodel.ops import Group, Kernels, Op, Pass
 from perfmodel.precision import Precision, Rates, half_accumulated, rates
 from perfmodel.speculative import Speculation
+from perfmodel.split import Split, split_of
 from perfmodel.step import Fabric, Step, price
 from perfmodel.transformer import transformer_ops
 from perfmodel.workload import Workload
@@ -29,27 +30,18 @@ ATTENTION_KERNELS = {
 
 
 @dataclass(frozen=True)
-class Setup:
+class Setup(Split):
     """Everything but the numbers: who computes what with which types on how many devices."""
 
     model: Model
     chip: Accelerator
     engine: Engine
     precision: Precision
-    tp: int = 1
-    pp: int = 1
-    dp: int = 1
-    ep: int = 1
+    _: KW_ONLY
     attention: str = "engine"
     skew: float = 1.0
     speculation: Speculation | None = None
-    cp: int = 1
-    sp: bool = False
-    adp: bool = False
-    spread: str = "1d"
-    kv_split: str = "heads"
     overlap: float = 0.0
-    micro_batches: int = 1
 
     @cached_property
     def kernels(self) -> Kernels:
@@ -106,7 +98,7 @@ class Setup:
 
     def between_steps_s(self, step_s: Real) -> Real:
         """Return the time from one decode step of a sequence to its next, when micro-batches take turns [s]."""
-        return step_s if self.micro_batches == 1 else pipeline_step_time(step_s, self.pp, self.micro_batches)
+        return step_s if self.mb == 1 else pipeline_step_time(step_s, self.pp, self.mb)
 
     def _pass_ops(self, work: Workload) -> tuple[Op, ...]:
         run = self._pass(work)
@@ -126,7 +118,7 @@ class Setup:
 
     def _pass(self, work: Workload) -> Pass:
         """Return what one device computes of a micro-batch: the one with the most sequences, which sets the time."""
-        ways = self.holders * self.micro_batches
+        ways = self.holders * self.mb
         local, attended = work if ways == 1 else replace(work, batch=np.ceil(work.batch / ways)), None
         if self.cp > 1:
             # Every device sees its share of each sequence's pairs, and computes whole tokens.
@@ -134,8 +126,7 @@ class Setup:
             local = replace(local, batch=np.ceil(local.tokens / self.cp) / local.new)
         elif self.kv_split == "batch" and self.tp > 1 and not self.adp:
             attended = replace(local, batch=np.ceil(local.batch / self.tp))
-        shared = (self.cp, self.sp, self.adp, self.spread, self.kv_split, attended)
-        return Pass(local, self.precision, self.kernels, self.tp, self.ep, self.skew, *shared)
+        return Pass(local, self.precision, self.kernels, skew=self.skew, attended=attended, **split_of(self))
 
     def run(self, work: Workload) -> Step:
         """Price one pass. Arrays in the workload give a step of the same shape."""
@@ -162,7 +153,7 @@ def replicated_flops(setup: Setup, work: Workload) -> float:
     devices = setup.tp * setup.dp * setup.cp
     if devices == 1:
         return 0.0
-    even, setup = replace(work, batch=float(devices)), replace(setup, micro_batches=1, speculation=None)
+    even, setup = replace(work, batch=float(devices)), replace(setup, mb=1, speculation=None)
 
     def common(one: Setup) -> float:
         return float(sum(op.flops * op.count for op in one.ops(even) if not op.name.startswith("expert_")))

@@ -125,7 +125,7 @@ def pass_of(s: TrainingScenario, engine: Engine) -> Pass:
     """
     local = s.seq_len / s.cp
     work = Workload(float(s.micro_batch), local, (s.seq_len - local) / 2.0, logits=local)
-    return Pass(work, s.types, engine.kernels, s.tp, s.ep)
+    return Pass(work, s.types, engine.kernels, tp=s.tp, ep=s.ep)
 
 
 def pieces(s: TrainingScenario, engine: Engine, c: Constants) -> tuple[Piece, ...]:

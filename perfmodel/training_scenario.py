@@ -10,15 +10,14 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from perfmodel.catalog import closest
 from perfmodel.codec import row_chip, row_dimensions
 from perfmodel.dimensions import Dimensions, Key
-from perfmodel.hardware import ACCELERATORS, Accelerator, Chip, custom_accelerator
-from perfmodel.model import MODELS, Model, custom_model
+from perfmodel.model import MODELS
 from perfmodel.precision import Precision
-from perfmodel.scenario import CUSTOM, DEFAULT_GPU, DEFAULT_MODEL, checked
+from perfmodel.scenario import CUSTOM, Subject, checked, one_of
 
 #: ZeRO stages: what is split over the data-parallel ranks. zero3 is FSDP's full sharding.
 SHARDINGS = ("none", "zero1", "zero2", "zero3")
@@ -49,20 +48,15 @@ ROW_FIELDS = (
 _Devices = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
-class TrainingScenario(BaseModel):
+class TrainingScenario(Subject):
     """One training run: model, devices, layout, batch, precision, what is sharded and what is computed again.
 
     >>> TrainingScenario(model="llama-3-8b", n=8, dp=8, global_batch=16, seq_len=8192, sharding="zero3").micro_batches
     2.0
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    model: Annotated[str, Key("model", "", "model id, alias, or custom")] = DEFAULT_MODEL
-    dimensions: Dimensions | None = None
+    # Rows come with any name; it is shown and never stands in a link.
     name: Annotated[str, Field(max_length=80)] = ""
-    gpu: Annotated[str, Key("gpu", "", "accelerator id or alias")] = DEFAULT_GPU
-    chip: Chip | None = None
     n: Annotated[_Devices, Key("n", "devices", "accelerators in all: dp x tp x pp x cp")] = 1
     dp: Annotated[_Devices, Key("dp", "replicas", "data parallel: replicas, or shards of FSDP")] = 1
     tp: Annotated[int, Field(ge=1, le=4096), Key("tp", "devices", "tensor parallel: each layer split")] = 1
@@ -87,23 +81,10 @@ class TrainingScenario(BaseModel):
             raise ValueError("a whole number is needed")
         return value
 
-    @field_validator("model")
-    @classmethod
-    def _model(cls, value: str) -> str:
-        return value if value == CUSTOM else MODELS.resolve(value)
-
-    @field_validator("gpu")
-    @classmethod
-    def _gpu(cls, value: str) -> str:
-        return value if value == CUSTOM else ACCELERATORS.resolve(value)
-
     @field_validator(*CHOICES)
     @classmethod
     def _word(cls, value: str, info: Any) -> str:
-        allowed = CHOICES[info.field_name]
-        if value not in allowed:
-            raise ValueError(f"one of {', '.join(allowed)} is allowed{closest(value, allowed)}")
-        return value
+        return one_of(CHOICES[info.field_name], value)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -123,16 +104,6 @@ class TrainingScenario(BaseModel):
         _check_layers(self)
         _check_chip(self)
         return self
-
-    @cached_property
-    def resolved_model(self) -> Model:
-        """The model of this run."""
-        return custom_model(self.dimensions, self.name) if self.dimensions else MODELS[self.model]
-
-    @cached_property
-    def resolved_gpu(self) -> Accelerator:
-        """The accelerator of this run."""
-        return custom_accelerator(self.chip) if self.chip else ACCELERATORS[self.gpu]
 
     @cached_property
     def trained(self) -> Dimensions:

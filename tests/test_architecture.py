@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     "units catalog score languages",
     "formulas",
-    "dimensions model hardware precision workload engine backend generation ops",
+    "dimensions model hardware precision workload engine backend generation split ops",
     "attention ffn ssm mlp convnet blocks exchange transformer speculative",
     "parallel collectives step setup tuning calibration network",
     "scenario codec importers importer training_scenario published measurements",

@@ -21,10 +21,11 @@ from perfmodel.formulas import layouts as f
 from perfmodel.formulas.combine import overlapped_time
 from perfmodel.formulas.sharing import pipeline_fill_time, pipeline_step_time
 from perfmodel.grid import sweep
-from perfmodel.layouts import FIELDS, shapes
+from perfmodel.layouts import shapes
 from perfmodel.memory import device_cache_bytes, device_weight_bytes
 from perfmodel.ops import COLLECTIVES, Group, Op
 from perfmodel.setup import replicated_flops
+from perfmodel.split import ONE_DEVICE, split_of
 from perfmodel.units import MILLI
 from perfmodel.workload import Workload, decode, prefill
 
@@ -54,7 +55,7 @@ def variants(model: str) -> list[Scenario]:
     tried = [*((shape, {}) for shape in whole), *product(simple, OPTIONS[1:])]
     for shape, option in tried:
         try:
-            found.append(base.change(n=8, **(FIELDS | shape | option)))
+            found.append(base.change(n=8, **(ONE_DEVICE | shape | option)))
         except ValueError:
             continue
     return found
@@ -315,7 +316,7 @@ def test_link_and_row_carry_it(name: str) -> None:
     assert from_query(scenario.to_query()) == (scenario, ())
     row = {"n_gpu": scenario.n, "input_len": scenario.input, "output_len": scenario.output}
     row |= {"weight_dtype": scenario.weights, "batch": scenario.batch, "model": scenario.model, "gpu": scenario.gpu}
-    row |= {"engine": scenario.engine, "overlap": scenario.overlap} | {key: getattr(scenario, key) for key in FIELDS}
+    row |= {"engine": scenario.engine, "overlap": scenario.overlap} | split_of(scenario)
     assert from_row(row) == scenario
 
 

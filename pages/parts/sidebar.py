@@ -9,10 +9,11 @@ from pages.parts.details import chip_fields, layout_fields, model_fields, other_
 from pages.parts.speech import st
 from pages.parts.state import choose, edited, hold, session, touch
 from pages.parts.widgets import help_text, label, number, pick, words
-from perfmodel import ACCELERATORS, ENGINES, MODELS, Scenario, layouts
+from perfmodel import ACCELERATORS, ENGINES, MODELS, Scenario
 from perfmodel.calibration import words as words_of
 from perfmodel.scenario import CUSTOM
 from perfmodel.speculative import DRAFTS
+from perfmodel.split import ONE_DEVICE
 
 #: Ends of the batch slider: the first that holds the batch.
 _BATCH_ENDS = (512, 4096, 65_536, 1_000_000)
@@ -41,7 +42,7 @@ _TYPES = ("weights", "kv")
 _WORKLOAD = ("batch", "input", "output", "prefix")
 #: Drawn above; every other field of the scenario, present or future, is found under details.
 _SERVING = ("draft", "spec", "accept")
-_LAYOUT = (*layouts.FIELDS, "overlap")
+_LAYOUT = (*ONE_DEVICE, "overlap")
 _TAKEN = frozenset(("model", "name", "gpu", "engine", "n", *_TYPES, *_WORKLOAD, *_SERVING, *_LAYOUT))
 
 

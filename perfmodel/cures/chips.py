@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal, get_args
 
 from perfmodel.cures.cure import Change, Cure, do, no
 from perfmodel.estimate import cached_estimate
@@ -15,6 +16,9 @@ from perfmodel.units import significant
 
 #: How much more of what is bought makes a chip another one, and how far the rest may differ.
 MORE, ALIKE = 1.2, 1.5
+#: What a chip is bought for: fields of an `Offer`.
+Resource = Literal["arithmetic", "bandwidth"]
+RESOURCES: tuple[Resource, ...] = get_args(Resource)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +26,17 @@ class Offer:
     """A chip as a run in one precision sees it."""
 
     chip: Accelerator
-    flops: float
+    arithmetic: float
     bandwidth: float
 
     def times(self, other: Offer) -> str:
         """Return arithmetic and bandwidth as multiples of another chip's."""
-        more = significant(self.flops / other.flops), significant(self.bandwidth / other.bandwidth)
+        more = significant(self.arithmetic / other.arithmetic), significant(self.bandwidth / other.bandwidth)
         return f"{more[0]}× the arithmetic, {more[1]}× the bandwidth"
+
+    def apart(self, other: Offer, resource: Resource) -> float:
+        """Return how far a resource differs from another chip's: the logarithm of the ratio."""
+        return abs(math.log(getattr(self, resource) / getattr(other, resource)))
 
 
 @lru_cache(maxsize=32)
@@ -66,30 +74,28 @@ def _memory(chip: Accelerator) -> str:
     return chip.file.memory.type[:3]
 
 
-def _alike(a: float, b: float) -> float:
-    return abs(math.log(a / b))
-
-
 def _swap(now: Offer, offer: Offer) -> Change:
     return do(f"{offer.chip.name} for {now.chip.name}: {offer.times(now)}", gpu=offer.chip.id, chip=None)
 
 
+def _more(s: Scenario, wanted: Resource, kept: Resource) -> Change:
+    """Take the chip that has more of one resource and is most alike in the other."""
+    now, found = _others(s)
+    more = [o for o in found if getattr(o, wanted) >= MORE * getattr(now, wanted)]
+    near = [o for o in more if o.apart(now, kept) <= math.log(ALIKE)]
+    if not near:
+        return no(f"no chip of its class has more {wanted} than {now.chip.name} at about its {kept}")
+    return _swap(now, min(near, key=lambda o: o.apart(now, kept)))
+
+
 def more_arithmetic(s: Scenario) -> Change:
     """Take the chip most alike in bandwidth whose matrix units are faster."""
-    now, found = _others(s)
-    near = [o for o in found if o.flops >= MORE * now.flops and _alike(o.bandwidth, now.bandwidth) <= math.log(ALIKE)]
-    if not near:
-        return no(f"no chip of its class has more arithmetic than {now.chip.name} at about its bandwidth")
-    return _swap(now, min(near, key=lambda o: _alike(o.bandwidth, now.bandwidth)))
+    return _more(s, "arithmetic", "bandwidth")
 
 
 def more_bandwidth(s: Scenario) -> Change:
     """Take the chip most alike in arithmetic whose memory is faster."""
-    now, found = _others(s)
-    near = [o for o in found if o.bandwidth >= MORE * now.bandwidth and _alike(o.flops, now.flops) <= math.log(ALIKE)]
-    if not near:
-        return no(f"no chip of its class has more bandwidth than {now.chip.name} at about its arithmetic")
-    return _swap(now, min(near, key=lambda o: _alike(o.flops, now.flops)))
+    return _more(s, "bandwidth", "arithmetic")
 
 
 def faster_links(s: Scenario) -> Change:
@@ -98,15 +104,12 @@ def faster_links(s: Scenario) -> Change:
         return no("one device has nobody to talk to")
     now, found = _others(s)
     link = now.chip.link_bytes_per_s if now.chip.link_bytes_per_s > 0 else 0.0
-    near = [
-        o
-        for o in found
-        if o.chip.link_bytes_per_s >= max(MORE * link, 1.0)
-        and max(_alike(o.flops, now.flops), _alike(o.bandwidth, now.bandwidth)) <= math.log(2.0)
-    ]
+    faster = [o for o in found if o.chip.link_bytes_per_s >= max(MORE * link, 1.0)]
+    apart = {o: [o.apart(now, resource) for resource in RESOURCES] for o in faster}
+    near = [o for o in faster if max(apart[o]) <= math.log(2.0)]
     if not near:
         return no(f"no chip like {now.chip.name} has faster links")
-    return _swap(now, min(near, key=lambda o: _alike(o.flops, now.flops) + _alike(o.bandwidth, now.bandwidth)))
+    return _swap(now, min(near, key=lambda o: sum(apart[o])))
 
 
 def _rough_s(s: Scenario, offer: Offer) -> float:
@@ -114,7 +117,7 @@ def _rough_s(s: Scenario, offer: Offer) -> float:
     report = cached_estimate(s)
     passes = ((report.prefill, 1.0), (report.decode, s.output / float(report.setup.tokens_per_step)))
     times = (
-        count * max(float(p.total("flops")) / offer.flops, float(p.total("moved_bytes")) / offer.bandwidth)
+        count * max(float(p.total("flops")) / offer.arithmetic, float(p.total("moved_bytes")) / offer.bandwidth)
         for p, count in passes
     )
     return sum(times)

@@ -72,7 +72,7 @@ class Case:
         if self.phase == "decode":
             return own.between_steps_s(found[0])
         if self.phase == "prefill":
-            return pipeline_fill_time(found[0], float(own.pp), float(own.micro_batches))
+            return pipeline_fill_time(found[0], float(own.pp), float(own.mb))
         mean = simpson_mean(*found[1:])
         return request_time(*request_parts(own, found[0], mean, found[2], self.batch, self.output), self.output)
 

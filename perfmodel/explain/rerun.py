@@ -80,7 +80,7 @@ class Rerun:
         """The resolved scenario with traced numbers."""
         plain, s = self.report.setup, self.report.scenario
         wide: dict[str, Any] = {
-            name: given(s, name) for name in ("tp", "pp", "dp", "ep", "skew", "cp") if getattr(s, name) != 1
+            name: given(s, name) for name in ("tp", "pp", "dp", "ep", "skew", "cp", "mb") if getattr(s, name) != 1
         }
         parts: dict[str, Any] = {
             "model": traced_model(plain.model),
@@ -90,8 +90,6 @@ class Rerun:
         }
         if plain.speculation:
             parts["speculation"] = traced_speculation(plain.speculation, s)
-        if s.mb > 1:
-            wide["micro_batches"] = given(s, "mb")
         return replace(plain, **parts, **wide)
 
     @cached_property

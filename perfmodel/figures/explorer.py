@@ -8,7 +8,6 @@ from typing import Any
 from perfmodel.catalogue_tables import Row, to_csv
 from perfmodel.catalogue_tables import found as matches
 from perfmodel.difference import spoken
-from perfmodel.explain import Card, explain_op
 from perfmodel.figures import theme
 from perfmodel.figures.roofline import Point
 from perfmodel.figures.theme import Figure
@@ -227,29 +226,6 @@ def describe(report: Report, phase: str) -> str:
         f"{len(points)} operators of {phase} from top to bottom, layers of one kind once: {kinds}{woven}. The longest "
         f"strip, {spoken(top.timed.op.name)}, takes {top.share:.1%} of the pass. Dotted: the residual stream."
     )
-
-
-def title(point: Point) -> str:
-    """Return the name of an operator with its block and its verdict."""
-    name = spoken(point.timed.op.name)
-    return f"{name[:1].upper()}{name[1:]} ({point.timed.op.group}, {point.phase}): {point.timed.bound}-bound"
-
-
-def numbers(point: Point) -> list[tuple[str, str, str]]:
-    """Return the headline numbers of one operator."""
-    timed = point.timed
-    return [
-        ("Time in the pass", show(timed.time_s, "s"), f"All {significant(timed.op.count)} occurrences together."),
-        ("Share of the pass", f"{point.share:.1%}", ""),
-        ("FLOPs", show(timed.flops, "FLOP"), "All occurrences on one device."),
-        ("Traffic", show(timed.moved_bytes, "B"), "To and from main memory: weights, activations, KV cache."),
-        ("Arithmetic intensity", show(timed.intensity, "FLOP/B"), "FLOPs per byte of main-memory traffic."),
-    ]
-
-
-def card(report: Report, point: Point) -> Card:
-    """Return the card of the operator's time."""
-    return explain_op(report, point.phase, point.timed.op.name)
 
 
 def rows(points: Sequence[Point], search: str = "", bound: str = "any") -> list[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from perfmodel.difference import spoken
 from perfmodel.explain import Card, explain_op
 from perfmodel.figures.roofline import Point, points
 from perfmodel.report import Report
@@ -54,9 +55,9 @@ def cost_text(report: Report) -> str:
 
 
 def labels(keys: Iterable[str]) -> dict[str, str]:
-    """Return what a person reads for each key of a point: "lm head, decode"."""
+    """Return what a person reads for each key of a point: "LM head, decode"."""
     split = (key.split(".", 1) for key in keys)
-    return {f"{phase}.{name}": f"{_words(name)}, {phase}" for phase, name in split} | {"largest": "the largest"}
+    return {f"{phase}.{name}": f"{spoken(name)}, {phase}" for phase, name in split} | {"largest": "the largest"}
 
 
 def find(report: Report, key: str, phases: Sequence[str]) -> Point:
@@ -67,25 +68,25 @@ def find(report: Report, key: str, phases: Sequence[str]) -> Point:
 
 def title(point: Point) -> str:
     """Return the name of a point with its block and its verdict."""
-    timed = point.timed
-    return f"{_words(timed.op.name).capitalize()} ({timed.op.group}, {point.phase}): {timed.bound}-bound"
+    name = spoken(point.timed.op.name)
+    return f"{name[:1].upper()}{name[1:]} ({point.timed.op.group}, {point.phase}): {point.timed.bound}-bound"
 
 
-def numbers(point: Point) -> list[tuple[str, str, str]]:
-    """Return the headline numbers of one operator."""
-    timed = point.timed
-    return [
-        ("Time in the pass", show(timed.time_s, "s"), f"All {significant(timed.op.count)} occurrences together."),
-        ("Share of the pass", f"{point.share:.1%}", ""),
-        ("Arithmetic intensity", show(timed.intensity, "FLOP/B"), "FLOPs per byte of main-memory traffic."),
-        ("Achieved rate", show(point.rate, "FLOP/s"), "FLOPs over the realistic time, per device."),
-    ]
+def numbers(point: Point, wanted: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Return the headline numbers of one operator, named as their cards are in `how.operator`."""
+    timed, per_byte = point.timed, "FLOPs per byte of main-memory traffic."
+    times = f"All {significant(timed.op.count)} occurrences together."
+    found = {
+        "time": ("Time in the pass", show(timed.time_s, "s"), times),
+        "share": ("Share of the pass", f"{point.share:.1%}", ""),
+        "flops": ("FLOPs", show(timed.flops, "FLOP"), "All occurrences on one device."),
+        "bytes": ("Traffic", show(timed.moved_bytes, "B"), "To and from main memory: weights, activations, KV cache."),
+        "intensity": ("Arithmetic intensity", show(timed.intensity, "FLOP/B"), per_byte),
+        "rate": ("Achieved rate", show(point.rate, "FLOP/s"), "FLOPs over the realistic time, per device."),
+    }
+    return [found[key] for key in wanted]
 
 
 def cards(report: Report, point: Point) -> tuple[Card, ...]:
     """Return the card of one operator: its time, and below it needs, FLOPs, bytes and rates down to their sources."""
     return (explain_op(report, point.phase, point.timed.op.name),)
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")

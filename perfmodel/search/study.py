@@ -64,7 +64,7 @@ def evaluate(space: Space, combination: Combination) -> Priced:
 
 def _columns(space: Space, resolved: Setup) -> Array:
     # A pipeline has a sequence a micro-batch at least.
-    s, batch = space.asked, np.maximum(np.array(space.batches, dtype=np.float64), resolved.micro_batches)
+    s, batch = space.asked, np.maximum(np.array(space.batches, dtype=np.float64), resolved.mb)
     start, middle = float(s.prefix + s.input), float(decode_context(s.prefix, s.input, s.output))
     contexts = np.array([middle, start, start + max(0, s.output - 2)])
     later = resolved.run(decode(batch[:, None], contexts))
@@ -83,7 +83,7 @@ def _columns(space: Space, resolved: Setup) -> Array:
         held = resolved.between_steps_s(prompts) / batch
         queued, late = (t + opening for t in first_token(rate, first_s - opening, held, step, space.variation))
     memory = device_bytes(resolved, batch, float(s.input), float(s.prefix + s.input + s.output))
-    prefill_s = pipeline_fill_time(prompts, float(resolved.pp), float(resolved.micro_batches))
+    prefill_s = pipeline_fill_time(prompts, float(resolved.pp), float(resolved.mb))
     busy = working_share(resolved, (first.shares, later.shares[..., 0]), prefill_s, step * (out - 1.0))
     made = output_rate(batch, out, request)
     return np.stack([batch, tpot, queued, late, made, rate, np.broadcast_to(memory, batch.shape), busy])
