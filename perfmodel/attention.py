@@ -173,8 +173,7 @@ class Attention:
 
     def _blocks(self, run: Pass, heads: float, context: Real) -> tuple[Real, ...]:
         # Without split-KV a decode kernel has one block per sequence and query head, and each reads its whole K and V.
-        few = decodes(run)
-        if run.kernels.split_kv or not run.kernels.flash or not few.any():
+        if run.kernels.split_kv or not run.kernels.flash or not (few := decodes(run)).any():
             return ()
         return run.seen.batch * heads, few * context * 2.0 * self.head_dim * run.precision.kv_bytes
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from perfmodel.catalog import Catalog
@@ -86,6 +88,11 @@ class KernelClass:
     ramp_tokens: Real = 0.0
     measured: bool = False
 
+    @property
+    def ramps(self) -> bool:
+        """Whether short passes reach less than long ones, somewhere in the grid."""
+        return bool(np.any(self.ramp_tokens)) if isinstance(self.ramp_tokens, np.ndarray) else self.ramp_tokens > 0.0
+
 
 @dataclass(frozen=True)
 class Engine:
@@ -133,11 +140,14 @@ class Engine:
 
     def kernel_class(self, name: str) -> KernelClass:
         """Return the constants of a kernel class: measured ones where the chip's generation has them, else general."""
-        found = self.classes.get(name)
-        if found:
-            return found
-        efficiency = self.attention_efficiency if name in ATTENTION_CLASSES else self.linear_efficiency
-        return KernelClass(efficiency, self.memory_efficiency, self.kernel_s)
+        return self.classes.get(name) or self._general[name in ATTENTION_CLASSES]
+
+    @cached_property
+    def _general(self) -> tuple[KernelClass, KernelClass]:
+        # Of matrix products and element-wise kernels, and of attention.
+        efficiencies = (self.linear_efficiency, self.attention_efficiency)
+        linear, attention = (KernelClass(share, self.memory_efficiency, self.kernel_s) for share in efficiencies)
+        return linear, attention
 
 
 _SHARES = ("linear_efficiency", "dequant_efficiency", "attention_efficiency", "memory_efficiency", "network_efficiency")

@@ -14,7 +14,7 @@ from perfmodel.setup import Setup
 from perfmodel.workload import decode, prefill, real
 
 #: Points evaluated at once: the operators' arrays of one chunk stay in the cache of a core.
-CHUNK = 4096
+CHUNK = 2048
 AXES = ("batch", "input", "output", "prefix")
 
 

@@ -206,9 +206,11 @@ class Pass(Split):
 
 
 def stack(values: list[Real], shape: tuple[int, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Return the values as one float64 array of shape (len(values), *shape)."""
+    """Return the values as one float64 array that broadcasts to (len(values), *shape): numbers alone are one column."""
     if not shape:
         return np.array(values, dtype=np.float64)
+    if not any(isinstance(value, np.ndarray) for value in values):
+        return np.array(values, dtype=np.float64).reshape(len(values), *(1,) * len(shape))
     out = np.empty((len(values), *shape))
     for index, value in enumerate(values):
         out[index] = value

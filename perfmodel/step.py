@@ -148,14 +148,13 @@ def price(
     """
     if engine.step_s:
         ops = (*ops, Op("engine_step", Group.ENGINE, "host", launches=0.0))
-    column = (len(ops),) + (1,) * len(shape)
-    count = np.array([op.count for op in ops]).reshape(column)
+    count = stack([op.count for op in ops], shape)
     kernels = [kernel_class(op, engine) for op in ops]
     needs = np.empty((4, len(ops), *shape))
     rate = stack([achieved_rate(op, k, engine, rates) for op, k in zip(ops, kernels, strict=True)], shape)
-    needs[0] = stack([op.flops for op in ops], shape) * count / rate
-    share = stack([k.memory_efficiency for k in kernels], shape)
-    needs[1] = stack([op.moved_bytes for op in ops], shape) * count / (chip.memory_bytes_per_s * share)
+    np.divide(stack([op.flops for op in ops], shape) * count, rate, out=needs[0])
+    reached = stack([k.memory_efficiency for k in kernels], shape) * chip.memory_bytes_per_s
+    np.divide(stack([op.moved_bytes for op in ops], shape) * count, reached, out=needs[1])
     _limit_by_occupancy(needs, ops, chip)
     alone = all(op.ranks <= 1 for op in ops)
     needs[2] = 0.0 if alone else stack([network_time(op, engine, fabric) for op in ops], shape) * count
@@ -165,7 +164,10 @@ def price(
     needs[3] = launches * stack(each, shape)
     if engine.step_s:
         needs[3, -1] = engine.step_s
-    return combine(ops, needs, launches * engine.host_s, engine, hidden)
+    host = launches * engine.host_s
+    # Seldom does the number of launches depend on the grid: one column then stands for all of it.
+    host = host if host.shape == needs.shape[1:] else np.broadcast_to(host, needs.shape[1:])
+    return combine(ops, needs, host, engine, hidden)
 
 
 def kernel_class(op: Op, engine: Engine) -> KernelClass:
@@ -175,7 +177,9 @@ def kernel_class(op: Op, engine: Engine) -> KernelClass:
     if op.kind != "attention":
         return engine.kernel_class("vector")
     prefill, decode = engine.kernel_class("prefill_attention"), engine.kernel_class("decode_attention")
-    few = np.asarray(op.shape[5]) <= DECODE_UP_TO
+    few = op.shape[5] <= DECODE_UP_TO
+    if not isinstance(few, np.ndarray):
+        return decode if few else prefill
     if few.all():
         return decode
     if not few.any():
@@ -194,7 +198,7 @@ def achieved_rate(op: Op, kernel: KernelClass, engine: Engine, rates: Rates) -> 
     rate = rates.flops[op.unit] * kernel.efficiency
     if op.unit == "linear" and rates.dequantised and not kernel.measured:
         rate = rate * engine.dequant_efficiency
-    if op.kind == "attention" and np.any(kernel.ramp_tokens):
+    if op.kind == "attention" and kernel.ramps:
         rate = ramped_efficiency(rate, op.shape[5], kernel.ramp_tokens)
     return rate
 
@@ -230,18 +234,16 @@ def combine(ops: tuple[Op, ...], needs: Array, host: Array, engine: Engine, hidd
     `needs` (4, operators, *grid) and `host` (operators, *grid) in seconds. The time is homogeneous of degree one in
     them: all of them twice as long make the pass twice as long. `hidden`: as in `price`.
     """
-    compute, memory, network, fixed = needs
+    compute, memory, network, _ = needs
     shown, net_shown = 1.0 - engine.overlap, 1.0 - engine.network_overlap
-    parts = np.empty_like(needs)
+    parts = needs.copy()
     leads = compute >= memory
-    parts[0] = np.where(leads, compute, shown * compute)
-    parts[1] = np.where(leads, shown * memory, memory)
-    parts[2] = network
+    np.multiply(compute, shown, out=parts[0], where=~leads)
+    np.multiply(memory, shown, out=parts[1], where=leads)
     if network.any():
         leads = parts[0] + parts[1] >= network
         parts[:2] *= np.where(leads, 1.0, net_shown)
-        parts[2] = np.where(leads, net_shown * network, network)
-    parts[3] = fixed
+        np.multiply(network, net_shown, out=parts[2], where=leads)
     if hidden:
         parts[2] *= 1.0 - hidden_share(parts[2].sum(axis=0), parts[[0, 1, 3]].sum(axis=(0, 1)), hidden)
     host_total = host.sum(axis=0)

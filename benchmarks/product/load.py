@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import psutil
 
 from benchmarks.product.protocol import Run, Visitor
 from benchmarks.product.server import Server
+from pages.parts.registry import pages
 
 SLIDER = "Batch size [sequences]"
-MIB = 2**20
+SLIDERS = (SLIDER, "Input length [tokens]", "Output length [tokens]")
+#: So often the memory is looked at.
+LOOKS = 50
 
 
 @dataclass(frozen=True)
@@ -66,18 +70,54 @@ def crowd(server: Server, sessions: int, changes: int, every_s: float, page: str
     return asyncio.run(_crowd(server, sessions, changes, every_s, page))
 
 
-def growth(server: Server, changes: int, page: str = "") -> Sequence[float]:
-    """Return the server's memory [B] at ten moments of one visitor's `changes` changes: the leak test."""
+@dataclass(frozen=True)
+class Growth:
+    """A server's memory [B] after so many changes, all visitors together."""
 
-    async def walk() -> list[float]:
-        process, seen = psutil.Process(server.pid), []
-        visitor = await Visitor.open(server.url, page)
-        await visitor.rerun()
-        for change in range(changes):
-            await visitor.set(SLIDER, 1 + change % 64)
-            if (change + 1) % max(1, changes // 10) == 0:
-                seen.append(float(process.memory_info().rss))
+    changes: tuple[int, ...]
+    memory: tuple[float, ...]
+    errors: int
+
+    def per_change(self, warm: float = 0.4) -> float:
+        """Return the slope of a straight line through what was seen after the share `warm` of the changes [B]."""
+        late = slice(int(len(self.changes) * warm), None)
+        return float(np.polyfit(self.changes[late], self.memory[late], 1)[0])
+
+
+def growth(server: Server, sessions: int, changes: int) -> Growth:
+    """Let visitors on all pages make `changes` changes in all, without a pause; watch the server: the leak test.
+
+    Each draws from thousands of scenarios, so that bounded caches are full early and a leak shows as a slope.
+    """
+    return asyncio.run(_growth(server, sessions, changes))
+
+
+async def _growth(server: Server, sessions: int, changes: int) -> Growth:
+    process = psutil.Process(server.pid)
+    names = ["" if page.path == "app.py" else page.name.replace(" ", "_") for page in pages()]
+    visitors = [await Visitor.open(server.url, name) for name in names]
+    first = [await visitor.rerun() for visitor in visitors]
+    # A page of words has no sliders: nobody stays there.
+    names = [name for name, visitor in zip(names, visitors, strict=True) if set(SLIDERS) <= set(visitor.widgets)]
+    for visitor in visitors:
         await visitor.close()
-        return seen
+    visitors = [await Visitor.open(server.url, names[index % len(names)]) for index in range(sessions)]
+    seen: list[tuple[int, float]] = []
+    errors, done = sum(bool(run.exceptions) for run in first), 0
 
-    return asyncio.run(walk())
+    async def wander(visitor: Visitor, seed: int) -> None:
+        nonlocal done, errors
+        draw = random.Random(seed)
+        await visitor.rerun()
+        for _ in range(changes // sessions):
+            label = draw.choice(SLIDERS)
+            slider = visitor.widgets[label]
+            errors += bool((await visitor.set(label, draw.randint(int(slider.min), int(slider.max)))).exceptions)
+            done += 1
+            if done % max(1, changes // LOOKS) == 0:
+                seen.append((done, float(process.memory_info().rss)))
+
+    await asyncio.gather(*(wander(visitor, seed) for seed, visitor in enumerate(visitors)))
+    for visitor in visitors:
+        await visitor.close()
+    return Growth(tuple(count for count, _ in seen), tuple(memory for _, memory in seen), errors)

@@ -69,6 +69,8 @@ class Visitor:
         element = self.widgets[label]
         state = WidgetState(id=element.id)
         match element.DESCRIPTOR.name:
+            case "Slider" if element.options:  # names on a row: the value is a place among them
+                state.string_array_value.data.append(element.options[int(value)])
             case "Slider":
                 state.double_array_value.data.append(float(value))
             case "NumberInput":
