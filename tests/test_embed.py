@@ -1,5 +1,6 @@
 """One figure of a page alone, and what the frame offers to hand on."""
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -34,11 +35,25 @@ def test_the_first_figure_alone(page: str) -> None:
 
 
 def test_a_named_figure_and_one_that_is_not_there() -> None:
-    """`alone` names a figure; one that the page has not shows the way to the whole page and nothing else."""
+    """`alone` names a figure; where the page has none of that name a notice says which it has, without any markup."""
     assert drawn(run("app.py", {"alone": "roofline"})) == 1
     assert len(run("app.py", {"alone": "roofline"}).get("plotly_chart")) == 1
     assert len(run("app.py", {"alone": "time-bar"}).get("plotly_chart")) == 0
-    assert drawn(run("app.py", {"alone": "<b>none</b>"})) == 0
+    assert not run("app.py", {"alone": "roofline"}).warning
+    app = run("app.py", {"alone": "<b>none</b>"})
+    assert drawn(app) == 0
+    assert [box.value for box in app.warning] == [
+        r"alone='\<b\>none\</b\>' is no figure of this page; it has time\-bar, roofline"
+    ]
+    assert [box.value for box in run("pages/41_Glossary.py", {"alone": "first"}).warning] == ["This page has no figure"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_figure_of_a_page_is_known(page: str) -> None:
+    """What a page draws is among the figures that its file names, so that no link to one meets the notice."""
+    now = run(page).session_state["perfmodel"]
+    shown, known = now.figures[now.page], registry.figure_keys(now.page)
+    assert [key for key in shown if not any(fnmatchcase(key, pattern) for pattern in known)] == []
 
 
 def test_no_page_uses_the_key() -> None:

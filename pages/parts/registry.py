@@ -14,6 +14,10 @@ from perfmodel.languages import LINK_KEY
 ROOT = Path(__file__).resolve().parents[2]
 #: The ways of `Page` to draw a secondary control, and where among the arguments the default stands.
 CONTROLS = {"choice": 3, "number": 2, "text": 2, "memo": 1, "several": 3}
+#: The ways of `Page` to draw a figure: where its key stands among the arguments, and the one it has without.
+FIGURES = {"show": (1, ""), "picture": (2, "picture")}
+#: What a page is called in its own file and in those that draw for it.
+OWN = ("page", "self.page")
 _NAME = re.compile(r"^(\d+)[_ -]*(.+)$")
 #: What pages are for: group -> the first number of its pages. The tens of a page's number say where it belongs.
 GROUPS = {"Understand": 1, "Diagnose": 10, "Scale": 20, "Decide": 30, "Learn": 40, "Reference": 50}
@@ -81,6 +85,26 @@ def view_defaults(name: str) -> Mapping[str, str | None]:
             for part in (tree, *_shared(tree)):
                 found |= _controls(part)
     return found
+
+
+@lru_cache(maxsize=64)
+def figure_keys(name: str) -> tuple[str, ...]:
+    """Return the keys of the figures that a page may show, read from its calls; `*` where only the run can tell."""
+    found: list[str] = []
+    for page in pages():
+        if page.name == name:
+            tree = ast.parse((ROOT / page.path).read_text(encoding="utf-8"))
+            found += [key for part in (tree, *_shared(tree)) for key in _figures(part)]
+    return tuple(dict.fromkeys(found))
+
+
+def _figures(tree: ast.Module) -> Iterator[str]:
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        if isinstance(call.func, ast.Attribute) and call.func.attr in FIGURES and ast.unparse(call.func.value) in OWN:
+            place, default = FIGURES[call.func.attr]
+            given = call.args[place] if len(call.args) > place else ast.Constant(default)
+            parts = given.values if isinstance(given, ast.JoinedStr) else [given]
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "*" for part in parts)
 
 
 def _shared(tree: ast.Module) -> Iterator[ast.Module]:
