@@ -8,7 +8,7 @@ from perfmodel.bands import band
 from perfmodel.calibration import calibrated, words
 from perfmodel.engine import Engine
 from perfmodel.formulas.combine import decode_context, simpson_mean
-from perfmodel.formulas.layouts import pipeline_bubble
+from perfmodel.formulas.layouts import pipeline_idle_share
 from perfmodel.memory import Memory
 from perfmodel.report import Note, Report
 from perfmodel.scenario import Scenario
@@ -149,7 +149,7 @@ def _copies(scenario: Scenario) -> str:
 
 
 def _stages(scenario: Scenario) -> str:
-    idle = pipeline_bubble(float(scenario.pp), float(scenario.mb))
+    idle = pipeline_idle_share(float(scenario.pp), float(scenario.mb))
     flight = "one batch in flight" if scenario.mb == 1 else f"{scenario.mb} micro-batches in flight"
     text = f"Pipeline stages split memory, not the latency of a token; {flight}: stages idle {idle:.0%} of a prefill"
     return f"{text} and {max(0.0, 1.0 - scenario.mb / scenario.pp):.0%} of decode"

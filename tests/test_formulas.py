@@ -38,6 +38,12 @@ def calls(function: Formula) -> tuple[dict[str, Any], ...]:
     return tuple(found)
 
 
+def test_names_are_unique() -> None:
+    """No two formulas share a name, in whatever module they are: pages and cards call them by it."""
+    names = [function.__name__ for function in ALL]
+    assert len(names) == len(set(names)), sorted(name for name in names if names.count(name) > 1)
+
+
 @every
 def test_docstring_is_a_contract(function: Formula) -> None:
     """A formula says: sentence, equation, every argument and the result with [unit], validity, source, example."""

@@ -151,6 +151,7 @@ def cards(scenario: Scenario, devices: int) -> tuple[Card, ...]:
     sent: dict[str, float] = {"value_bytes": size, "bytes_per_s": link}
     best = float(np.clip(formula.best_gathered(M, F, n), 1.0, n))
     reductions = 1.0 if d.parallel_block else 2.0
+    idle = f"Idle share of {devices} stages with one batch"
     return (
         worked(formula.weight_stationary_1d_time, "Prefill layer, 1D weight-stationary", tokens=M, hidden=E, **sent),
         worked(formula.weight_stationary_2d_time, "The same, 2D", tokens=M, hidden=E, ffn=F, devices=n, **sent),
@@ -175,7 +176,7 @@ def cards(scenario: Scenario, devices: int) -> tuple[Card, ...]:
             ranks=n,
             reductions=reductions,
         ),
-        worked(formula.pipeline_bubble, f"Idle share of {devices} stages with one batch", stages=n, micro_batches=1.0),
+        worked(formula.pipeline_idle_share, idle, stages=n, micro_batches=1.0),
     )
 
 

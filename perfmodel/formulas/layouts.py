@@ -298,7 +298,7 @@ def pipeline_latency(whole_s: Real, stages: Real, handover_s: Real) -> Real:
     return whole_s + (stages - 1.0) * handover_s
 
 
-def pipeline_bubble(stages: Real, micro_batches: Real) -> Real:
+def pipeline_idle_share(stages: Real, micro_batches: Real) -> Real:
     r"""Share of the time in which a stage of a pipeline waits.
 
     $$ b = \frac{p - 1}{m + p - 1} $$
@@ -313,7 +313,7 @@ def pipeline_bubble(stages: Real, micro_batches: Real) -> Real:
     Validity: equal stages, filled and drained once; one micro-batch alone keeps one of p stages busy.
     Source: Huang et al. 2019 (GPipe), arXiv:1811.06965, section 2.3.
 
-    >>> pipeline_bubble(4.0, 1.0), pipeline_bubble(4.0, 13.0)
+    >>> pipeline_idle_share(4.0, 1.0), pipeline_idle_share(4.0, 13.0)
     (0.75, 0.1875)
     """
     return (stages - 1.0) / (micro_batches + stages - 1.0)
