@@ -79,6 +79,15 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: CUDA where PyTorch sees one"
     )
+    own.add_argument(
+        "--library", choices=("auto", "numpy", "torch"), default="auto", help="auto: PyTorch where it is installed"
+    )
+    own.add_argument(
+        "--rounds", type=int, default=1, metavar="N", help="measure all N times and keep the least of each"
+    )
+    own.add_argument(
+        "--busy", action="store_true", help="the machine does other work: time one thread by the processor time it got"
+    )
     own.set_defaults(run=_calibrate)
     for name, catalog in (("models", MODELS), ("gpus", ACCELERATORS), ("engines", ENGINES)):
         listing = commands.add_parser(name, help=f"list the known {name}")
@@ -222,9 +231,10 @@ def _import(options: argparse.Namespace) -> int:
 
 
 def _calibrate(options: argparse.Namespace) -> int:
-    from perfmodel.measure import calibrate
+    from perfmodel.measure import Wish, calibrate
 
-    return calibrate(options.seconds, options.device, options.output)
+    wish = Wish(options.seconds, options.device, options.library, options.rounds, options.busy)
+    return calibrate(wish, options.output)
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from perfmodel.importers import bench_tools as tools
-from perfmodel.importers.measured import HEADER, MAX_LINE_CHARS, Fields, Measurement, Rows, measurement, table_rows
+from perfmodel.importers.measured import (
+    ASIDE,
+    HEADER,
+    MAX_LINE_CHARS,
+    Fields,
+    Measurement,
+    Rows,
+    measurement,
+    table_rows,
+)
 from perfmodel.importers.text import MAX_BYTES, read_json, shown_key
 from perfmodel.scenario import Scenario
 
@@ -25,11 +34,15 @@ FORMATS = (
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What was made of a file: its format, the rows, and one sentence for each line that was not understood."""
+    """What was made of a file: its format, the rows, and one sentence for each line that was not understood.
+
+    `aside` are the rows that are shown, but that no constant is fitted to.
+    """
 
     format: str
     rows: tuple[Measurement, ...]
     problems: tuple[str, ...] = ()
+    aside: tuple[Measurement, ...] = ()
 
 
 def read_measurements(text: str, scenario: Scenario) -> Measured:
@@ -44,20 +57,22 @@ def read_measurements(text: str, scenario: Scenario) -> Measured:
         raise ValueError(f"the file is empty; what can be read: {FORMATS}")
     name, reader = _format(text)
     rows: list[Measurement] = []
+    aside: list[Measurement] = []
     problems: list[str] = []
     for line, found in reader(text, scenario):
-        if len(rows) >= MAX_ROWS:
+        if len(rows) + len(aside) >= MAX_ROWS:
             problems.append(f"only the first {MAX_ROWS} rows are used")
             break
         try:
-            rows.append(measurement(line, _stated(found), scenario))
+            row = measurement(line, _stated(found), scenario)
+            (aside if row.what in ASIDE else rows).append(row)
         except ValueError as error:
             problems.append(f"line {line}: {error}")
-    if not rows and not problems:
+    if not rows and not problems and not aside:
         raise ValueError(f"{name}: no measurement in it")
     if len(problems) > MAX_PROBLEMS:
         problems = [*problems[:MAX_PROBLEMS], f"and {len(problems) - MAX_PROBLEMS} more lines"]
-    return Measured(name, tuple(rows), tuple(problems))
+    return Measured(name, tuple(rows), tuple(problems), tuple(aside))
 
 
 def _stated(found: Fields | str) -> Fields:

@@ -6,20 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from perfmodel import MODELS, Scenario
+from perfmodel import Scenario
 from perfmodel.__main__ import main
 from perfmodel.calibration import parse
 from perfmodel.fitting import fit
-from perfmodel.measure import cpu, measure
-from perfmodel.measure.decoder import SIZES
-from perfmodel.measure.timing import Sample, csv_text, median_time, provenance, table_text
+from perfmodel.measure import Wish, cpu, measure
+from perfmodel.measure.cpu import copy_task
+from perfmodel.measure.timing import Sample, Task, csv_text, least_of, median_time, provenance, table_text
 from perfmodel.measurements import read_measurements
 
 
 def test_cpu_measurement_feeds_the_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two seconds on this CPU give a file with its provenance, read without a problem, that a fit takes as it is."""
     path = tmp_path / "mine.csv"
-    assert main(["calibrate", "--device", "cpu", "--seconds", "2", "-o", str(path)]) == 0
+    assert main(["calibrate", "--library", "numpy", "--seconds", "2", "-o", str(path)]) == 0
     assert "Of the best" in capsys.readouterr().out
     text = path.read_text(encoding="utf-8")
     assert "# device: CPU" in text
@@ -53,8 +53,9 @@ def test_a_slow_call_is_repeated_less() -> None:
 
 def test_provenance_names_no_host() -> None:
     """Date, processor, cores and versions; neither host nor user."""
-    about = provenance(cpu.about())
-    assert set(about) == {"date", "device", "cores", "library", "system", "versions"}
+    about = provenance(cpu.about(), 3)
+    assert set(about) == {"date", "device", "cores", "library", "system", "versions", "method"}
+    assert about["method"].endswith("the least of 3 rounds")
     import getpass
     import socket
 
@@ -68,27 +69,46 @@ def test_tasks_of_the_cpu_are_rows_of_ours() -> None:
     samples = [Sample(task.what, 1.0, task.fields) for task in cpu.tasks()]
     found = read_measurements(csv_text(samples, {}), Scenario())
     assert found.problems == ()
-    assert len(found.rows) == len(samples)
+    assert len(found.rows) + len(found.aside) == len(samples)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="PyTorch is there")
 def test_without_pytorch_the_command_names_it(capsys: pytest.CaptureFixture[str]) -> None:
     """A CUDA measurement without PyTorch is one sentence that says what is missing."""
     with pytest.raises(ValueError, match="PyTorch"):
-        measure(1.0, "cuda")
+        measure(Wish(1.0, "cuda"))
     assert main(["calibrate", "--device", "cuda"]) == 2
     assert "pip install torch" in capsys.readouterr().err
 
 
-def test_seconds_are_bounded(capsys: pytest.CaptureFixture[str]) -> None:
-    """A time that is none is named with what is allowed."""
-    assert main(["calibrate", "--seconds", "0"]) == 2
-    assert "from 0.5 to 3600" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--seconds", "0"), "from 0.5 to 3600"),
+        (("--rounds", "0"), "rounds=0 is not allowed: a whole number from 1 to 20"),
+        (("--library", "numpy", "--device", "cuda"), "device=cuda is not possible with library=numpy"),
+        (("--library", "numpy", "--busy"), "busy is not possible with library=numpy"),
+        (("--busy", "--device", "cuda"), "busy is not possible with device=cuda"),
+    ],
+)
+def test_what_cannot_be_measured_is_named(
+    arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wish that is none is one sentence with what is allowed, before anything is measured."""
+    assert main(["calibrate", *arguments]) == 2
+    assert message in capsys.readouterr().err
 
 
-def test_decoder_models_are_in_the_catalogue() -> None:
-    """The small decoders are models that a row can ask for, gated and without experts, as the code computes them."""
-    for id in SIZES:
-        d = MODELS[id].dimensions
-        assert d.gated
-        assert not d.experts
+def test_the_least_of_several_rounds_counts() -> None:
+    """What else a machine does only adds to a time: of 3, 1 and 2 s the 1 s stays, in the order of the tasks."""
+    times = iter((3.0, 5.0, 1.0, 6.0, 2.0, 4.0))
+    tasks = [Task("launch", {"n": n}, lambda: lambda: None) for n in range(2)]
+    found = least_of(tasks, 60.0, lambda _call, _budget: next(times), 3)
+    assert [(sample.fields["n"], sample.seconds) for sample in found] == [(0, 1.0), (1, 4.0)]
+
+
+def test_copies_within_the_cache_are_filed_apart() -> None:
+    """Source and target of 8 MiB fill a cache of 32 MiB by half: its bandwidth, not that of the memory."""
+    kinds = [copy_task(size << 20, 32 << 20, lambda: lambda: None).what for size in (8, 9)]
+    assert kinds == ["cached_copy", "copy"]
+    assert copy_task(1 << 20, 0, lambda: lambda: None).what == "copy"

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfmodel import Scenario
+from perfmodel import MODELS, Scenario
+from perfmodel.calibration import parse
+from perfmodel.fitting import fit, predict
 from perfmodel.importers.text import MAX_BYTES
 from perfmodel.measurements import MAX_PROBLEMS, MAX_ROWS, Measured, read_measurements
 
@@ -243,3 +245,70 @@ def test_any_value_in_a_field_is_rows_or_problems(value: object, sample: dict, i
         read_measurements(json.dumps(sample | {key: value}), Scenario())
     except ValueError:
         return
+
+
+def test_a_model_of_ones_own_is_given_by_its_dimensions() -> None:
+    """Columns of dimensions describe a model that no catalogue has; absent ones follow from the others."""
+    text = "what,seconds,batch,model,layers,hidden,heads,ffn,gated\ntpot,0.01,4,My model,8,1024,8,2816,yes\n"
+    asked = read(text).rows[0].asked
+    assert (asked.model, asked.name, asked.batch) == ("custom", "My model", 4)
+    shape = asked.dimensions
+    assert (shape.layers, shape.hidden, shape.kv_heads, shape.head_dim, shape.gated) == (8, 1024, 8, 128, True)
+
+
+def test_dimensions_beside_a_model_of_the_catalogue_change_it() -> None:
+    """As in a link: half the layers of Llama 2 7B, all else its own."""
+    shape = read("what,seconds,model,layers\ntpot,0.01,llama-2-7b,16\n").rows[0].asked.dimensions
+    assert shape == MODELS["llama-2-7b"].dimensions.model_copy(update={"layers": 16})
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (",8,,8,64,", "line 2: hidden is missing: no model is named"),
+        ("ours,,1024,8,64,", "line 2: layers is missing: model='ours' is not in the catalogue"),
+        (",8,1024,8,64,perhaps", "line 2: gated='perhaps' is not allowed: yes or no is needed"),
+        (",8,1024,0,64,", "attention needs heads"),
+        (",8,1.5,8,64,", "line 2: hidden='1.5' is not allowed: a whole number"),
+        ("llama-2-7b,9999,,,,", "9999"),
+    ],
+)
+def test_dimensions_that_are_none_are_named(row: str, message: str) -> None:
+    """A model that cannot be is one sentence with line, field and value."""
+    found = read(f"what,seconds,model,layers,hidden,heads,ffn,gated\ntpot,0.01,{row}\n")
+    assert found.rows == ()
+    assert message in found.problems[0]
+
+
+def test_rows_of_an_unpublished_model_are_fitted() -> None:
+    """Times that half the bandwidth gives for a model of one's own lead the fit to half the bandwidth."""
+    names, shape = "layers,hidden,heads,kv_heads,head_dim,ffn,vocab", "8,4096,32,32,128,11008,32000"
+    base = Scenario(gpu="a100-sxm-80gb", engine="fused")
+    lines = [f"tpot,1.0,{batch},{shape}" for batch in (1, 2, 4, 8)]
+    asked = read_measurements("\n".join([f"what,seconds,batch,{names}", *lines]), base)
+    times = predict(asked.rows, "mem:0.41")
+    text = [f"tpot,{seconds:.9g},{batch},{shape}" for seconds, batch in zip(times, (1, 2, 4, 8), strict=True)]
+    found = fit(read_measurements("\n".join([f"what,seconds,batch,{names}", *text]), base))
+    assert dict(parse(found.cal))["mem"] == pytest.approx(0.41, rel=0.02)
+
+
+def test_attention_says_its_type() -> None:
+    """The data type of an attention row is a name, as the calibrator writes it."""
+    text = "what,seconds,phase,batch,q_len,kv_len,heads,kv_heads,head_dim,dtype\n"
+    assert read(text + "attention,1e-4,decode,1,1,4096,32,8,128,fp16\n").rows[0].asked["dtype"] == "fp16"
+
+
+def test_a_launch_under_an_engine_takes_its_host_too() -> None:
+    """Launched from Python one by one, the smallest kernel takes the host's time; from a graph, the device's."""
+    rows = read("what,seconds,engine,gpu\nlaunch,1e-5,eager,a100-sxm-80gb\nlaunch,1e-5,,a100-sxm-80gb\n").rows
+    eager, graphed = predict(rows, "host_us:9,launch_us:2")
+    assert (eager, graphed) == (pytest.approx(9e-6), pytest.approx(2e-6))
+    wrong = read("what,seconds,engine\nlaunch,1e-5,eagre\n")
+    assert "did you mean eager" in wrong.problems[0]
+
+
+def test_a_copy_within_the_cache_is_shown_and_not_fitted() -> None:
+    """It says nothing of memory: the row is read, and stands aside."""
+    found = read("what,seconds,bytes\ncached_copy,1e-5,2097152\ncopy,1e-3,200000000\ncopy,2e-3,400000000\n")
+    assert [row.what for row in found.aside] == ["cached_copy"]
+    assert [row.what for row in found.rows] == ["copy", "copy"]

@@ -12,23 +12,34 @@ from dataclasses import dataclass
 from typing import Any
 
 from perfmodel.catalog import closest
-from perfmodel.codec import DTYPE_ALIASES, ROW_FIELDS
+from perfmodel.codec import DTYPE_ALIASES, ROW_FIELDS, row_dimensions
+from perfmodel.dimensions import Dimensions
+from perfmodel.engine import ENGINES
 from perfmodel.importers.text import shown_key
-from perfmodel.scenario import Scenario
+from perfmodel.model import MODELS
+from perfmodel.scenario import CUSTOM, Scenario
 
 #: No longer line is looked at.
 MAX_LINE_CHARS = 4000
 #: What a row of ours can measure: requests, then kernels and the fields they take.
 REQUESTS = {"prefill": "prefill", "ttft": "first token", "tpot": "time per token", "e2e": "whole request"}
 KERNEL_FIELDS: dict[str, tuple[str, ...]] = {
-    "launch": (),
+    "launch": ("engine",),
     "copy": ("bytes",),
+    "cached_copy": ("bytes",),
     "gemm": ("m", "n", "k", "weight_dtype", "math_dtype"),
     "attention": ("phase", "batch", "q_len", "kv_len", "heads", "kv_heads", "head_dim", "dtype", "kv_dtype"),
     "all_reduce": ("bytes", "n_gpu", "dtype", "backend"),
 }
 WHAT = (*REQUESTS, *KERNEL_FIELDS)
-_TEXTS = frozenset({"model", "gpu", "engine", "phase", "backend"} | {f for f in ROW_FIELDS if f.endswith("dtype")})
+#: What says nothing of main memory or matrix units, so that no constant is fitted to it.
+ASIDE = frozenset({"cached_copy"})
+#: The numbers and texts that describe a model of one's own, as a row may state them.
+SHAPE = tuple(Dimensions.model_fields)
+_TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_TEXTS = frozenset(
+    {"model", "gpu", "engine", "phase", "backend", "dtype"} | {f for f in ROW_FIELDS if f.endswith("dtype")}
+)
 #: Fields of a scenario beyond those of `batch` that a reader may set.
 _OWN = {"group": "group"}
 #: The header of our CSV: what was measured, the seconds, then any fields of `batch` and `kernels`.
@@ -96,18 +107,50 @@ def _whole(value: Any, name: str) -> int:
 
 
 def request(given: Mapping[str, Any], scenario: Scenario) -> Scenario:
-    """Return the scenario with the fields that a row states."""
+    """Return the scenario with the fields that a row states; with dimensions, of a model of one's own."""
     allowed = ROW_FIELDS | _OWN
-    unknown = [key for key in given if key not in allowed]
+    shape = {key: value for key, value in given.items() if key in SHAPE}
+    unknown = [key for key in given if key not in allowed and key not in shape]
     if unknown:
-        raise ValueError(f"{shown_key(unknown[0], 40)} is no field of a request{closest(unknown[0], tuple(allowed))}")
-    change: Fields = {allowed[key]: _value(key, value) for key, value in given.items()}
+        near = closest(unknown[0], (*allowed, *SHAPE))
+        raise ValueError(f"{shown_key(unknown[0], 40)} is no field of a request{near}")
+    change: Fields = {allowed[key]: _value(key, value) for key, value in given.items() if key not in shape}
     change |= {"dimensions": None, "name": ""} if "model" in change else {}
+    change |= own_model(change.get("model", ""), shape) if shape else {}
     change |= {"chip": None} if "gpu" in change else {}
     layout = {name: change.get(name, getattr(scenario, name)) for name in ("tp", "pp", "dp")}
     change["n"] = math.prod(layout.values())
     # The fit starts from the profile itself, not from an earlier fit.
     return scenario.change(**change | {"cal": ""})
+
+
+def own_model(model: str, shape: Mapping[str, Any]) -> Fields:
+    """Return the fields of a scenario with a model given by its dimensions.
+
+    `model` is one of the catalogue that the dimensions change, or the name of a model that they give in full.
+
+    >>> own_model("llama-2-7b", {"layers": "8"})["dimensions"].hidden, own_model("", {"layers": 8, "hidden": 64,
+    ... "heads": 4, "ffn": 256})["dimensions"].head_dim
+    (4096, 16)
+    """
+    stated = {key: _dimension(key, value) for key, value in shape.items()}
+    known = model.lower() in MODELS.aliases
+    if not known and (missing := [key for key in ("layers", "hidden") if key not in stated]):
+        which = f"model={model[:40]!r} is not in the catalogue" if model else "no model is named"
+        raise ValueError(f"{missing[0]} is missing: {which}, so that layers, hidden, heads and ffn are needed")
+    base = MODELS[model].dimensions.model_dump() if known else {}
+    return {"model": CUSTOM, "dimensions": row_dimensions(base | stated), "name": "" if known else model}
+
+
+def _dimension(key: str, value: Any) -> Any:
+    kind, text = Dimensions.model_fields[key].annotation, str(value).strip()
+    if kind is int:
+        return _whole(value, key)
+    if kind is not bool:
+        return text[:80]
+    if text.lower() not in _TRUTHS:
+        raise ValueError(f"{key}={text[:40]!r} is not allowed: yes or no is needed")
+    return _TRUTHS[text.lower()]
 
 
 def _value(key: str, value: Any) -> Any:
@@ -123,6 +166,8 @@ def _kernel(what: str, given: Mapping[str, Any], scenario: Scenario) -> Mapping[
     if unknown:
         raise ValueError(f"{shown_key(unknown[0], 40)} is no field of {what}; its fields are {', '.join(fields)}, gpu")
     chip: Any = scenario.chip.model_dump() if scenario.chip else scenario.gpu
-    row = {"kernel": "copy" if what == "launch" else what, "gpu": chip}
+    if "engine" in given:
+        ENGINES.resolve(str(given["engine"]))
+    row = {"kernel": "copy" if what in ("launch", "cached_copy") else what, "gpu": chip}
     row |= {"bytes": 0} if what == "launch" else {}
     return row | {key: _value(key, value) for key, value in given.items()}

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 
-from perfmodel.measure.timing import Task, cores
+from perfmodel.measure.timing import Task, cores, last_cache, model_name
 from perfmodel.units import MIB
 
-#: Sizes of a copied array [B], beyond the caches: a model's weights come from main memory.
-COPIES = tuple(int(size * MIB) for size in (64, 128, 256))
+#: Sizes of a copied array [B]: in the caches, and beyond them, where a model's weights come from.
+COPIES = tuple(int(size * MIB) for size in (1, 8, 64, 128, 256))
 #: Rows of the left matrix; shapes of the right one, beyond the caches too.
 ROWS, SHAPES = (1, 2, 8, 32, 128, 512), ((4096, 4096), (4096, 8192))
 FP32_BYTES = 4
@@ -23,25 +21,23 @@ def about() -> dict[str, str]:
     return {"device": f"CPU: {model_name()}", "cores": str(cores()), "library": "NumPy, fp32"}
 
 
-def model_name() -> str:
-    """Return the name of the processor."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
-
-
 def tasks() -> Iterator[Task]:
     """Yield everything that is timed."""
     yield Task("launch", {}, _nothing)
     for size in COPIES:
-        # A copy reads and writes; that a cache may read the target first is the machine's own affair.
-        yield Task("copy", {"bytes": 2 * size}, _copy(size), moved_bytes=2.0 * size)
+        yield copy_task(size, last_cache(), _copy(size))
     for rows in ROWS:
         for n, k in SHAPES:
             sizes = {"m": rows, "n": n, "k": k, "weight_dtype": "fp32", "math_dtype": "fp32"}
             moved = FP32_BYTES * (n * k + float(rows) * (n + k))
             yield Task("gemm", sizes, _product(rows, n, k), 2.0 * rows * n * k, moved)
+
+
+def copy_task(size: int, cache_bytes: int, prepare: Callable[[], Callable[[], object]]) -> Task:
+    """Return the task of copying so many bytes; what takes half of the cache is filed apart: no memory."""
+    # A copy reads and writes; that a cache may read the target first is the machine's own affair.
+    what = "cached_copy" if 4 * size <= cache_bytes else "copy"
+    return Task(what, {"bytes": 2 * size}, prepare, moved_bytes=2.0 * size)
 
 
 def _nothing() -> Callable[[], object]:

@@ -10,14 +10,19 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from perfmodel.units import show
+from perfmodel.units import KIB, show
 
 #: A time is the median of at least so many repetitions, taken for at least so long [s].
 LEAST_REPEATS, LEAST_S = 5, 0.02
+#: No call is taken to be shorter, whatever the clock says [s].
+LEAST_TICK_S = 1e-9
+#: What times a call within a budget [s].
+Clock = Callable[[Callable[[], object], float], float]
 
 
 @dataclass(frozen=True)
@@ -49,23 +54,26 @@ class Task:
     moved_bytes: float = 0.0
 
 
-def median_time(call: Callable[[], object], budget_s: float) -> float:
-    """Return the median time of a call that blocks until it is done, after one to warm up [s]."""
+def median_time(call: Callable[[], object], budget_s: float, now: Callable[[], float] = time.perf_counter) -> float:
+    """Return the median time of a call that blocks until it is done, after one to warm up, by the clock `now` [s]."""
     call()
     times: list[float] = []
     begun = time.perf_counter()
     while len(times) < LEAST_REPEATS or time.perf_counter() - begun < max(LEAST_S, budget_s):
-        start = time.perf_counter()
+        start = now()
         call()
-        times.append(time.perf_counter() - start)
+        times.append(now() - start)
         if time.perf_counter() - begun > 4.0 * max(LEAST_S, budget_s):
             break
     return float(np.median(times))
 
 
-def timed(
-    tasks: Iterable[Task], seconds: float, clock: Callable[[Callable[[], object], float], float]
-) -> Iterator[Sample]:
+def processor_time(call: Callable[[], object], budget_s: float) -> float:
+    """Return the median processor time of a call that runs in this thread alone: without its waiting for others."""
+    return median_time(call, budget_s, time.thread_time)
+
+
+def timed(tasks: Iterable[Task], seconds: float, clock: Clock) -> Iterator[Sample]:
     """Yield a sample of each task, an equal share of the time for each; what is left over when it is up is left out."""
     tasks = list(tasks)
     share, end = seconds / max(1, len(tasks)), time.perf_counter() + seconds
@@ -75,11 +83,24 @@ def timed(
         yield Sample(task.what, clock(task.prepare(), share / 4.0), task.fields, task.flops, task.moved_bytes)
 
 
-def provenance(device: Mapping[str, str]) -> dict[str, str]:
-    """Return on what was measured and when; no names of hosts or users."""
+def least_of(tasks: Iterable[Task], seconds: float, clock: Clock, rounds: int) -> list[Sample]:
+    """Return the samples of several rounds over all tasks, of each the least: what else the machine does only adds."""
+    tasks = list(tasks)
+    found: dict[int, Sample] = {}
+    for _ in range(rounds):
+        for index, sample in enumerate(timed(tasks, seconds / rounds, clock)):
+            if index not in found or sample.seconds < found[index].seconds:
+                found[index] = sample
+    return [found[index] for index in sorted(found)]
+
+
+def provenance(device: Mapping[str, str], rounds: int) -> dict[str, str]:
+    """Return on what was measured, when and how; no names of hosts or users."""
     versions = f"Python {platform.python_version()}, NumPy {np.__version__}"
+    method = f"median of at least {LEAST_REPEATS} repetitions after one to warm up"
+    method += f"; the least of {rounds} rounds" if rounds > 1 else ""
     return {"date": str(datetime.date.today()), **device, "system": f"{platform.system()} {platform.machine()}",
-            "versions": versions}  # fmt: skip
+            "versions": versions, "method": method}  # fmt: skip
 
 
 def csv_text(samples: Iterable[Sample], about: Mapping[str, str]) -> str:
@@ -115,3 +136,18 @@ def table_text(samples: Iterable[Sample]) -> str:
 def cores() -> int:
     """Return the processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def model_name() -> str:
+    """Return the name of the processor."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def last_cache() -> int:
+    """Return the size of the processor's last cache before memory [B], 0 where the system does not tell it."""
+    files = Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")
+    sizes = (file.read_text(encoding="utf-8").strip() for file in files)
+    return max((int(size[:-1]) * int(KIB) for size in sizes if size[:-1].isdigit() and size.endswith("K")), default=0)
