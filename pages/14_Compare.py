@@ -1,16 +1,11 @@
 """Which is faster, and what makes the difference?"""
 
-from pages import frame, plain
+from pages import frame
 from pages.parts import pin
-from pages.parts.speech import st
+from pages.parts.speech import plain, st
 from pages.parts.state import session
 from perfmodel.difference import difference, sentences, summary
 from perfmodel.figures import compare
-
-page = frame("Compare", "Which is faster, and what makes the difference?")
-now = session()
-shown = compare.sides(now.pins, page.scenario)
-names = {side.key: side.label for side in shown}
 
 
 def start() -> None:
@@ -46,25 +41,32 @@ def why(phase: str) -> None:
             )
 
 
-if not now.pins:
-    start()
-phase = page.choice("phase", "Phase", ("decode", "prefill"), "decode")
-page.picture(compare.bars(shown, phase), compare.describe_bars(shown, phase))
-if now.pins:
-    why(phase)
-st.table(compare.rows(shown), border="horizontal", hide_index=True)
-st.caption("In brackets: the value divided by that of the first column.")
-page.show(
-    compare.rooflines(shown, phase),
-    "roofs",
-    describe=compare.describe_rooflines(shown, phase),
-    legend=compare.marks(shown),
-)
-st.markdown(
-    "**How the difference is split.** Where two needs of an operator hide behind one another, which of them made it "
-    "longer has no unique answer. Each cause gets its *Shapley value*: what its change adds, averaged over all orders "
-    "of changing them one after another. The values add up to the difference exactly, whatever else changed: model, "
-    "chip, engine, layout. *Overlap* is what hides more or less than before. Operators are matched by name; those that "
-    "only one side has count as added or removed."
-)
-st.caption("Source of the rule: L. S. Shapley, *A value for n-person games*, 1953. Times are those of the estimate.")
+with frame("Compare", "Which is faster, and what makes the difference?") as page:
+    now = session()
+    shown = compare.sides(now.pins, page.scenario)
+    names = {side.key: side.label for side in shown}
+
+    if not now.pins:
+        start()
+    phase = page.choice("phase", "Phase", ("decode", "prefill"), "decode")
+    page.picture(compare.bars(shown, phase), compare.describe_bars(shown, phase))
+    if now.pins:
+        why(phase)
+    st.table(compare.rows(shown), border="horizontal", hide_index=True)
+    st.caption("In brackets: the value divided by that of the first column.")
+    page.show(
+        compare.rooflines(shown, phase),
+        "roofs",
+        describe=compare.describe_rooflines(shown, phase),
+        legend=compare.marks(shown),
+    )
+    st.markdown(
+        "**How the difference is split.** Where two needs of an operator hide behind one another, which of them made "
+        "it longer has no unique answer. Each cause gets its *Shapley value*: what its change adds, averaged over all "
+        "orders of changing them one after another. The values add up to the difference exactly, whatever else "
+        "changed: model, chip, engine, layout. *Overlap* is what hides more or less than before. Operators are matched "
+        "by name; those that only one side has count as added or removed."
+    )
+    st.caption(
+        "Source of the rule: L. S. Shapley, *A value for n-person games*, 1953. Times are those of the estimate."
+    )

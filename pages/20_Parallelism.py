@@ -1,8 +1,8 @@
 """How should this model be spread over many devices?"""
 
-from pages import frame, plain
+from pages import frame
 from pages.parts.cards import render
-from pages.parts.speech import st
+from pages.parts.speech import plain, st
 from pages.parts.state import choose
 from perfmodel import how, layout_curves, layout_links, layout_room, layouts
 from perfmodel.figures import layout_memory, parallelism, topology
@@ -12,14 +12,6 @@ VIEWS |= {"pope": "Gather weights or keep them", "shape": "Deep or wide"}
 GOALS = {"latency": "Latency", "first": "First token", "throughput": "Throughput", "cost": "Cost"}
 OVER = ("auto", "any", *layouts.SIZES[1:])
 NAMED = {"auto": "this scenario's (8 for one)", "any": "1 to 64, any"}
-
-page = frame("Parallelism", "How should this model be spread over many devices?")
-scenario = page.scenario
-with st.container(horizontal=True):
-    over = page.choice("over", "Devices", OVER, "auto", labels=NAMED)
-    goal = page.choice("goal", "Best for", tuple(GOALS), "latency", labels=GOALS, help="Throughput is per device")
-found = layouts.layouts(scenario, layouts.chosen_sizes(scenario, over))
-ranked, devices = found.ranked(goal)[:8], max(found.sizes)
 
 
 def take(layout: layouts.Layout) -> None:
@@ -90,33 +82,41 @@ def show_shape() -> None:
     page.table(layout_curves.shape_table(layout_curves.wide_and_deep(scenario)), "shapes")
 
 
-st.markdown(layouts.answer(found, goal))
-page.metric_row(layouts.headline(found, goal), how.layouts(found, goal))
-if ranked:
-    page.table(layouts.table(found, goal), "layouts")
-    chosen = pick()
-if fold := page.fold(f"What was rejected, and why ({len(found.rejected)})", "rejected"):
-    with fold:
-        page.table(layouts.rejected_table(found), "rejected")
-view = page.choice("view", "Show", tuple(VIEWS), "time", labels=VIEWS)
-{
-    "time": show_time,
-    "memory": show_memory,
-    "scaling": show_scaling,
-    "topology": show_topology,
-    "pope": show_pope,
-    "shape": show_shape,
-}[view]()
+with frame("Parallelism", "How should this model be spread over many devices?") as page:
+    scenario = page.scenario
+    with st.container(horizontal=True):
+        over = page.choice("over", "Devices", OVER, "auto", labels=NAMED)
+        goal = page.choice("goal", "Best for", tuple(GOALS), "latency", labels=GOALS, help="Throughput is per device")
+    found = layouts.layouts(scenario, layouts.chosen_sizes(scenario, over))
+    ranked, devices = found.ranked(goal)[:8], max(found.sizes)
 
-st.markdown(
-    "**Why.** *Tensor* parallelism shares every layer: memory and work shrink with the group, but each layer ends in "
-    "all-reduces whose start-up does not. *Pipeline* stages share the memory, never the time of a token. *Data* "
-    "replicas share the batch and send nothing. *Gathering* weights pays once a pass has more tokens than the model "
-    "is wide: then activations stay and **weights** move (the article's note has it the wrong way round)."
-)
-st.caption(
-    "The batch is shared out in every layout, over replicas as over the micro-batches of a pipeline. On one "
-    "kind of chip the order by cost is the order by throughput per device. The curves of Pope et al. count volume "
-    "only, with no start-up. Sources: Pope et al. 2022 (arXiv:2211.05102), Shoeybi et al. 2019, Huang et al. 2019."
-)
-render(parallelism.cards(scenario, devices))
+    st.markdown(layouts.answer(found, goal))
+    page.metric_row(layouts.headline(found, goal), how.layouts(found, goal))
+    if ranked:
+        page.table(layouts.table(found, goal), "layouts")
+        chosen = pick()
+    if fold := page.fold(f"What was rejected, and why ({len(found.rejected)})", "rejected"):
+        with fold:
+            page.table(layouts.rejected_table(found), "rejected")
+    view = page.choice("view", "Show", tuple(VIEWS), "time", labels=VIEWS)
+    {
+        "time": show_time,
+        "memory": show_memory,
+        "scaling": show_scaling,
+        "topology": show_topology,
+        "pope": show_pope,
+        "shape": show_shape,
+    }[view]()
+
+    st.markdown(
+        "**Why.** *Tensor* parallelism shares every layer: memory and work shrink with the group, but each layer ends "
+        "in all-reduces whose start-up does not. *Pipeline* stages share the memory, never the time of a token. *Data* "
+        "replicas share the batch and send nothing. *Gathering* weights pays once a pass has more tokens than the "
+        "model is wide: then activations stay and **weights** move (the article's note has it the wrong way round)."
+    )
+    st.caption(
+        "The batch is shared out in every layout, over replicas as over the micro-batches of a pipeline. On one "
+        "kind of chip the order by cost is the order by throughput per device. The curves of Pope et al. count volume "
+        "only, with no start-up. Sources: Pope et al. 2022 (arXiv:2211.05102), Shoeybi et al. 2019, Huang et al. 2019."
+    )
+    render(parallelism.cards(scenario, devices))

@@ -9,45 +9,46 @@ from perfmodel.search import Need, answered, words
 OVER = {"device": "per device", "dollar": "per dollar"}
 MAKERS = ("any", "NVIDIA", "AMD", "Google", "Intel")
 
-page = frame("Pareto", "What does speed for one user cost in throughput?", own_verdict=True)
-with st.container(horizontal=True):
-    over = page.choice("over", "Throughput", ("device", "dollar"), "device", labels=OVER)
-    maker = page.choice("maker", "Maker", MAKERS, "any")
-    space = space_control(page)
-place = st.container()
-with st.expander("What an hour costs", key="pareto.tariff"):
-    tariff = tariff_control(page)
-with place:
-    study = study_of(page, space)
-    answer = answered(
-        study, Need(users=1, first_s=0, tokens_per_s=0, vendor="" if maker == "any" else maker, tariff=tariff)
-    )
-    front = answer.front(over)
-    page.verdict(figures.describe_pareto(answer, over), words.work_words(space.asked))
-    if front.size:
-        names = {rank: words.point_name(answer, int(point)) for rank, point in enumerate(front, start=1)}
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            chosen = page.choice("pick", "Point of the front", tuple(names), 1, labels=names)
-            offer = answer.offer(int(front[chosen - 1]))
-            take_button(offer, page.scenario)
-            link = words.link(answer, offer)
-            st.page_link("app.py", label="Open its scenario", query_params=link, icon=":material/open_in_new:")
-        page.show(
-            figures.pareto(answer, over, chosen - 1),
-            "front",
-            describe="Grey: all that fit. The line: what no other beats in both. Click a point to choose it.",
-            on_select="pick",
+
+with frame("Pareto", "What does speed for one user cost in throughput?", own_verdict=True) as page:
+    with st.container(horizontal=True):
+        over = page.choice("over", "Throughput", ("device", "dollar"), "device", labels=OVER)
+        maker = page.choice("maker", "Maker", MAKERS, "any")
+        space = space_control(page)
+    place = st.container()
+    with st.expander("What an hour costs", key="pareto.tariff"):
+        tariff = tariff_control(page)
+    with place:
+        study = study_of(page, space)
+        answer = answered(
+            study, Need(users=1, first_s=0, tokens_per_s=0, vendor="" if maker == "any" else maker, tariff=tariff)
         )
-        page.table(words.offer_rows(answer, (offer,)), "chosen")
-        if fold := page.fold(f"The whole front ({front.size} configurations)", "whole"):
-            with fold:
-                page.table(words.offer_rows(answer, tuple(answer.offer(int(point)) for point in front)), "whole")
-st.markdown(
-    "**Why the front falls.** More requests share each reading of the weights, so that a device makes more tokens, but "
-    "each request waits for the step of all; more devices a copy make the step shorter, but pay for their links. A "
-    "point below the line is worth nothing: another gives more to every user *and* more for the money."
-)
-st.caption(
-    "Throughput is that of continuous batching at full load, prefill included; tokens per dollar count rent only. "
-    "Axes are logarithmic."
-)
+        front = answer.front(over)
+        page.verdict(figures.describe_pareto(answer, over), words.work_words(space.asked))
+        if front.size:
+            names = {rank: words.point_name(answer, int(point)) for rank, point in enumerate(front, start=1)}
+            with st.container(horizontal=True, vertical_alignment="bottom"):
+                chosen = page.choice("pick", "Point of the front", tuple(names), 1, labels=names)
+                offer = answer.offer(int(front[chosen - 1]))
+                take_button(offer, page.scenario)
+                link = words.link(answer, offer)
+                st.page_link("app.py", label="Open its scenario", query_params=link, icon=":material/open_in_new:")
+            page.show(
+                figures.pareto(answer, over, chosen - 1),
+                "front",
+                describe="Grey: all that fit. The line: what no other beats in both. Click a point to choose it.",
+                on_select="pick",
+            )
+            page.table(words.offer_rows(answer, (offer,)), "chosen")
+            if fold := page.fold(f"The whole front ({front.size} configurations)", "whole"):
+                with fold:
+                    page.table(words.offer_rows(answer, tuple(answer.offer(int(point)) for point in front)), "whole")
+    st.markdown(
+        "**Why the front falls.** More requests share each reading of the weights, so that a device makes more tokens, "
+        "but each request waits for the step of all; more devices a copy make the step shorter, but pay for their "
+        "links. A point below the line is worth nothing: another gives more to every user *and* more for the money."
+    )
+    st.caption(
+        "Throughput is that of continuous batching at full load, prefill included; tokens per dollar count rent only. "
+        "Axes are logarithmic."
+    )

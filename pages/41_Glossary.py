@@ -5,15 +5,6 @@ from pages.parts.speech import spoken, st
 from perfmodel.glossary import GLOSSARY, uses
 from perfmodel.lessons.phrases import phrases
 
-page = frame("Glossary", "What do the words and the letters mean?", scenario_bar=False)
-language = spoken()
-say = phrases(language)
-term = page.memo("term", "all")
-with st.container(horizontal=True, vertical_alignment="bottom"):
-    wanted = page.text("find", say["glossary_find"], "", placeholder=say["glossary_hint"])
-    kinds = {"terms": say["glossary_terms"], "symbols": say["glossary_symbols"]}
-    kind = page.choice("kind", say["view"], tuple(kinds), "terms", labels=kinds)
-
 
 def look_up(id: str) -> None:
     """Show one term, or all of them (a callback)."""
@@ -57,4 +48,13 @@ def show_symbols() -> None:
         st.info(say["glossary_none"])
 
 
-{"terms": show_terms, "symbols": show_symbols}[kind]()
+with frame("Glossary", "What do the words and the letters mean?", scenario_bar=False) as page:
+    language = spoken()
+    say = phrases(language)
+    term = page.memo("term", "all")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        wanted = page.text("find", say["glossary_find"], "", placeholder=say["glossary_hint"])
+        kinds = {"terms": say["glossary_terms"], "symbols": say["glossary_symbols"]}
+        kind = page.choice("kind", say["view"], tuple(kinds), "terms", labels=kinds)
+
+    {"terms": show_terms, "symbols": show_symbols}[kind]()

@@ -12,10 +12,6 @@ from perfmodel.figures import catalogue
 MEMORY = {0: "any"} | {size: f"{size} GB or more" for size in (16, 24, 48, 80, 96, 141, 192, 288)}
 VIEWS = {"catalogue": "Catalogue", "chip": "One chip", "compare": "Compare", "links": "Links"}
 
-page = frame("Hardware", "Which accelerator has what, and what would it do with this scenario?")
-own, chips = page.scenario.resolved_gpu, chip_tables.chips_of(page.scenario)
-names = names_of(chips, own)
-
 
 @st.cache_data(max_entries=64)
 def ridge_rows(search: str, vendor: str, kind: str, memory: int) -> tuple[list[dict[str, Any]], str]:
@@ -87,5 +83,9 @@ def show_links() -> None:
             panel(*chip_tables.link_panel())
 
 
-view = page.choice("view", "Show", tuple(VIEWS), "catalogue", labels=VIEWS)
-{"catalogue": show_catalogue, "chip": show_chip, "compare": show_compare, "links": show_links}[view]()
+with frame("Hardware", "Which accelerator has what, and what would it do with this scenario?") as page:
+    own, chips = page.scenario.resolved_gpu, chip_tables.chips_of(page.scenario)
+    names = names_of(chips, own)
+
+    view = page.choice("view", "Show", tuple(VIEWS), "catalogue", labels=VIEWS)
+    {"catalogue": show_catalogue, "chip": show_chip, "compare": show_compare, "links": show_links}[view]()

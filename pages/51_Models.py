@@ -2,21 +2,17 @@
 
 from typing import Any
 
-from pages import frame, plain
+from pages import frame
 from pages.parts import state
 from pages.parts.catalogued import NONE, bullets, names_of, one_of, others, panel
 from pages.parts.edits import runnable
-from pages.parts.speech import st
+from pages.parts.speech import plain, st
 from perfmodel import Scenario, how, model_compare, model_tables
 from perfmodel.catalogue_tables import ALL, rounded, to_csv
 from perfmodel.figures import model_catalogue
 
 VIEWS = {"catalogue": "Catalogue", "model": "One model", "compare": "Compare", "import": "Import"}
 MEASURES = {"kv": "KV per token", "active": "active"}
-
-page = frame("Models", "How large is each model, and what does its cache take?")
-own, models = page.scenario.resolved_model, model_tables.models_of(page.scenario)
-names = names_of(models, own)
 
 
 @st.cache_data(max_entries=64)
@@ -103,5 +99,9 @@ def take(scenario: Scenario) -> None:
         st.rerun()
 
 
-view = page.choice("view", "Show", tuple(VIEWS), "catalogue", labels=VIEWS)
-{"catalogue": show_catalogue, "model": show_model, "compare": show_compare, "import": show_import}[view]()
+with frame("Models", "How large is each model, and what does its cache take?") as page:
+    own, models = page.scenario.resolved_model, model_tables.models_of(page.scenario)
+    names = names_of(models, own)
+
+    view = page.choice("view", "Show", tuple(VIEWS), "catalogue", labels=VIEWS)
+    {"catalogue": show_catalogue, "model": show_model, "compare": show_compare, "import": show_import}[view]()

@@ -1,14 +1,12 @@
 """What does your machine reach? Fit the model to your measurements."""
 
-from pages import frame, plain
+from pages import frame
 from pages.parts.measure_panel import pasted
-from pages.parts.speech import st
+from pages.parts.speech import plain, st
 from pages.parts.state import choose
 from perfmodel.calibration import words
 from perfmodel.figures import validation as figures
 from perfmodel.fitting import Fitted, answer, engine_of, fitted, residual_rows, roofs
-
-page = frame("Your machine", "What does your machine reach? Fit the model to your measurements.")
 
 
 def adopt(cal: str, engine: str) -> None:
@@ -49,20 +47,22 @@ def show_fit(found: Fitted) -> None:
             page.table(residual_rows(found), "residuals")
 
 
-text = pasted()
-if text.strip():
-    try:
-        show_fit(fitted(text, page.scenario.model_copy(update={"cal": ""})))
-    except ValueError as error:
-        page.notice(str(error), "error")
+with frame("Your machine", "What does your machine reach? Fit the model to your measurements.") as page:
+    text = pasted()
+    if text.strip():
+        try:
+            show_fit(fitted(text, page.scenario.model_copy(update={"cal": ""})))
+        except ValueError as error:
+            page.notice(str(error), "error")
 
-st.markdown(
-    "**Why so few constants.** A machine is a share of its memory bandwidth, a share of its matrix peak (in attention "
-    "its own), and fixed times of a kernel, a launch and a step. They are fitted by least squares on "
-    "ln(predicted / measured), forgiving with outliers; a constant of which the rows say nothing stays the profile's, "
-    "and is left out of the link. The text stays in this tab's memory: nothing is stored, evaluated or sent elsewhere."
-)
-st.markdown(
-    "**No measurements yet?** `python -m perfmodel calibrate -o mine.csv` takes them on the machine it runs on. What "
-    "a file does not say (model, accelerator, lengths of `vllm bench latency`) is taken from the sidebar."
-)
+    st.markdown(
+        "**Why so few constants.** A machine is a share of its memory bandwidth, a share of its matrix peak (in "
+        "attention its own), and fixed times of a kernel, a launch and a step. They are fitted by least squares on "
+        "ln(predicted / measured), forgiving with outliers; a constant of which the rows say nothing stays the "
+        "profile's, and is left out of the link. The text stays in this tab's memory: nothing is stored, evaluated or "
+        "sent elsewhere."
+    )
+    st.markdown(
+        "**No measurements yet?** `python -m perfmodel calibrate -o mine.csv` takes them on the machine it runs on. "
+        "What a file does not say (model, accelerator, lengths of `vllm bench latency`) is taken from the sidebar."
+    )

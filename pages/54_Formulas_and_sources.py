@@ -2,15 +2,12 @@
 
 from itertools import groupby
 
-from pages import frame, plain
+from pages import frame
 from pages.parts.cards import render, sheet
-from pages.parts.speech import st
+from pages.parts.speech import plain, st
 from perfmodel.explain import METRICS, applied, cards, contract, sources
 
 VIEWS = {"numbers": "Results", "formulas": "Formulas", "used": "Sources of this run", "all": "All sources"}
-
-page = frame("Formulas and sources", "Which formula, which value and which source stand behind every number?")
-report = page.report
 
 
 def show_numbers() -> None:
@@ -53,5 +50,8 @@ def table(rows: list[dict[str, str]]) -> None:
     st.table([{name: plain(text) for name, text in row.items()} for row in rows], border="horizontal", hide_index=True)
 
 
-view = page.choice("view", "Show", tuple(VIEWS), "numbers", labels=VIEWS)
-{"numbers": show_numbers, "formulas": show_formulas, "used": show_used, "all": show_all}[view]()
+with frame("Formulas and sources", "Which formula, which value and which source stand behind every number?") as page:
+    report = page.report
+
+    view = page.choice("view", "Show", tuple(VIEWS), "numbers", labels=VIEWS)
+    {"numbers": show_numbers, "formulas": show_formulas, "used": show_used, "all": show_all}[view]()

@@ -6,9 +6,6 @@ from perfmodel.convnet import RESNET_50
 from perfmodel.figures import network_layers, networks, notebook
 from perfmodel.mlp import MLP
 
-page = frame("Other networks", "Which networks gain from a batch?")
-report = page.report
-
 VIEWS = {
     "batch": "Batching",
     "roofline": "One roofline",
@@ -16,8 +13,8 @@ VIEWS = {
     "small": "Small networks",
     "notebook": "T4 notebook",
 }
+
 DEVICES = {"cpu": "CPU", "t4": "T4", "own": "The scenario's"}
-view = page.choice("view", "Show", tuple(VIEWS), "batch", labels=VIEWS)
 
 
 def dtype() -> str:
@@ -122,4 +119,8 @@ def t4_notebook() -> None:
     )
 
 
-{"batch": batching, "roofline": one_roofline, "layers": layers, "small": small, "notebook": t4_notebook}[view]()
+with frame("Other networks", "Which networks gain from a batch?") as page:
+    report = page.report
+    view = page.choice("view", "Show", tuple(VIEWS), "batch", labels=VIEWS)
+
+    {"batch": batching, "roofline": one_roofline, "layers": layers, "small": small, "notebook": t4_notebook}[view]()

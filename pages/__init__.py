@@ -51,94 +51,74 @@ otherwise the last scenario.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
-from pages.parts import alone, export, pin, share, sidebar, speech, state
-from pages.parts.speech import say, st
+from pages.parts import alone, head, share, sidebar, speech, state
+from pages.parts.cards import how, render
+from pages.parts.speech import plain, say, st
 from perfmodel import Report, Scenario, cached_estimate
-from perfmodel.advice import verdict
-from perfmodel.catalog import spec_problems
 from perfmodel.figures.theme import Mark, drawn
-from perfmodel.text import summary as line_of
 
-#: So many broken files are named; the first ones tell what is wrong.
-MAX_BROKEN = 5
 #: From so many options on, a secondary control is a select box.
 _MANY = 6
 _CONFIG = {
     "displaylogo": False,
     "modeBarButtonsToRemove": ["zoomIn2d", "zoomOut2d", "autoScale2d", "lasso2d", "select2d"],
 }
-_MARKUP = re.compile(r"([\\\\`*_{}\[\]()#+\-.!|<>$:~&])")
-_BOXES = {"info": st.info, "warning": st.warning, "error": st.error}
+_BOXES = {"info": st.info, "warning": st.warning, "error": st.error, "remark": st.caption}
 
 
-def frame(name: str, question: str, *, scenario_bar: bool = True, own_verdict: bool = False) -> Page:
-    """Draw what every page has in common and return the page; `name` is the page's name as its link shows it.
+@contextmanager
+def frame(name: str, question: str, *, scenario_bar: bool = True, own_verdict: bool = False) -> Iterator[Page]:
+    """Draw what every page has in common around its own part; `name` is the page's name as its link shows it.
 
     Without `scenario_bar` the page is not about the reader's scenario: it keeps it and carries it on, and shows
     neither sidebar nor verdict. With `own_verdict` the page says its own: `page.verdict(sentence, summary)`.
+
+    A page that opens is drawn from top to bottom. When something changes on it, its figures come first and the frame
+    last, each in its place: the eye follows the figure, and the rest arrives while the browser draws it.
     """
     st.set_page_config(page_title=f"{say(name)} · perfmodel", layout="wide")
     now = state.begin(name)
     figures, now.figures[name] = now.figures.get(name, []), []
     if now.alone:
-        return Page(name, now.scenario, cached_estimate(now.scenario), *alone.begin(now))
-    if scenario_bar:
-        sidebar.draw(now.scenario)
-        state.catch_up(now)
-    report = cached_estimate(now.scenario)
+        yield Page(name, now.scenario, cached_estimate(now.scenario), *alone.begin(now), fresh=True)
+        return
     with st.container(gap="xsmall"):
-        share.page_links(now)
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.header(question, anchor=False, width="stretch")
-            with st.container(horizontal=True, width="content", gap="small"):
-                pin.control(now)
-                share.button(now, figures)
-                export.button(now)
-                speech.switch(state.touch)
-        top = st.container(gap="xsmall")
-        messages = st.container(gap="xsmall")
-    page = Page(name, now.scenario, report, messages, top)
-    if scenario_bar and not own_verdict:
-        page.verdict(sentence(now.scenario), plain(summary(now.scenario)))
-    if now.problems:
-        page.notice(
-            "\n".join((*now.problems, "What you typed stays; the page shows the last scenario that fits.")), "error"
-        )
-    if now.notices:
-        page.notice("\n".join(now.notices))
-    if broken := spec_problems():
-        page.notice("\n".join(("Left out, as these files could not be read:", *broken[:MAX_BROKEN])))
-    if scenario_bar and not own_verdict:
-        _notes(page)
-    return page
+        parts, top, messages = (st.container(gap="xsmall") for _ in range(3))
+    page = Page(name, now.scenario, cached_estimate(now.scenario), messages, top, fresh=now.fresh)
 
+    def around() -> None:
+        if scenario_bar:
+            with st.sidebar:
+                sidebar.draw(now.scenario)
+            state.catch_up(now)
+        with parts:
+            head.draw(now, question, figures)
+        told = head.messages(now)
+        if scenario_bar and not own_verdict:
+            page.verdict(head.sentence(now.scenario), plain(head.summary(now.scenario)))
+            told = chain(told, head.notes(page.report))
+        for text, level in told:
+            page.notice(text, level)
 
-@lru_cache(maxsize=256)
-def sentence(scenario: Scenario) -> str:
-    """Return the verdict on a scenario, in one sentence."""
-    return verdict(cached_estimate(scenario)).sentence
+    def finish() -> None:
+        page.rest()
+        if not now.fresh:
+            around()
 
-
-@lru_cache(maxsize=256)
-def summary(scenario: Scenario) -> str:
-    """Return who computes what on what, in one line."""
-    return line_of(scenario)
-
-
-def _notes(page: Page) -> None:
-    """Show the report's errors and warnings above everything, its remarks as small print."""
-    for note in page.report.notes:
-        if note.level != "info":
-            page.notice(note.text, note.level)
-    remarks = [note.text for note in page.report.notes if note.level == "info"]
-    if remarks:
-        page.messages.caption(say("Note: " + ". ".join(remarks) + "."))
+    if now.fresh:
+        around()
+    try:
+        yield page
+    except Exception:
+        finish()  # the frame is the way out of what a page cannot show
+        raise
+    finish()
 
 
 @dataclass(frozen=True)
@@ -150,6 +130,24 @@ class Page:
     report: Report
     messages: Any
     top: Any
+    #: The page opens with this run; otherwise something changed on it.
+    fresh: bool
+    _rest: list[tuple[Any, Callable[[], object]]] = field(default_factory=list)
+
+    def later(self, draw: Callable[[], object], place: Any = None) -> None:
+        """Draw a part of the page in its place, but after the figures when something changes; also a decorator."""
+        place = place or st.container()
+        if not self.fresh:
+            self._rest.append((place, draw))
+            return
+        with place:
+            draw()
+
+    def rest(self) -> None:
+        """Draw what was left for later."""
+        for place, draw in self._rest:
+            with place:
+                draw()
 
     def verdict(self, sentence: str, summary: str) -> None:
         """Say the answer in one sentence on top of the page, and in one line what it is about."""
@@ -279,8 +277,6 @@ class Page:
 
     def how(self, card: Any, label: str) -> None:
         """Draw the way from a number to its card, the formula with the values put in; lazy."""
-        from pages.parts.cards import how  # here: the cards' texts use `plain` of this module
-
         how(card, f"how.{self.name}.{label}")
 
     def show(
@@ -342,8 +338,6 @@ class Page:
 
     def cards(self, cards: Iterable[Any], *, open_first: bool = False) -> None:
         """Draw formula cards, one lazy expander each: formula, values put in, unit, source, confidence, drill-down."""
-        from pages.parts.cards import render  # here: the cards' texts use `plain` of this module
-
         render(list(cards), open_first=open_first)
 
 
@@ -357,17 +351,6 @@ def within(text: str, kind: type[Any], low: float, high: float) -> bool:
         return bool(low <= kind(text) <= high)
     except ValueError:
         return False
-
-
-def plain(text: str) -> str:
-    """Return a text in the reader's language so that Markdown shows it as it is."""
-    return escaped(say(text))
-
-
-def escaped(text: str) -> str:
-    """Return text that came from outside so that Markdown shows it as it is: no links, markup, formulas or icons."""
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    return _MARKUP.sub(r"\\\1", printable)
 
 
 def _coloured(mark: Mark) -> str:

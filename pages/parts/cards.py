@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pages.parts.speech import st
+from pages.parts.speech import plain, st
 from perfmodel.explain import Argument, Card, Contract
 from perfmodel.explain.docstrings import words
 
@@ -32,12 +32,12 @@ def sheet(contract: Contract, key: str) -> None:
     box = st.expander(_heading(contract.title, ""), key=key, on_change="rerun")
     if box.open:
         with box:
-            st.markdown(_plain(contract.sentence))
+            st.markdown(plain(contract.sentence))
             st.latex(contract.equation)
             rows = [(symbol.latex, symbol.name, symbol.meaning, symbol.unit) for symbol in contract.symbols.values()]
             st.table(
                 [
-                    {"Symbol": _symbol(x, name, words(name)), "Meaning": _plain(text), "Unit": _plain(u)}
+                    {"Symbol": _symbol(x, name, words(name)), "Meaning": plain(text), "Unit": plain(u)}
                     for x, name, text, u in rows
                 ],
                 border="horizontal",
@@ -76,15 +76,15 @@ def _open(card: Card, key: str) -> None:
         trail.append(found)
     del path[len(trail) - 1 :]
     if len(trail) > 2:
-        st.caption(" › ".join(_plain(part.title) for part in trail[:-1]))
+        st.caption(" › ".join(plain(part.title) for part in trail[:-1]))
     if len(trail) > 1:
-        st.button(f"‹ Back to {_plain(trail[-2].title)}", key=f"{key}.back", on_click=_back, args=(key,))
-        st.markdown(f"**{_plain(trail[-1].title)} = {_plain(trail[-1].shown)}**")
+        st.button(f"‹ Back to {plain(trail[-2].title)}", key=f"{key}.back", on_click=_back, args=(key,))
+        st.markdown(f"**{plain(trail[-1].title)} = {plain(trail[-1].shown)}**")
     _face(trail[-1])
     deeper = [a.name for a in trail[-1].arguments if a.card]
     if deeper:
         pick = f"{key}.{len(path)}"
-        shown = {a.name: f"{_plain(a.label)} = {_plain(a.shown)}" for a in trail[-1].arguments}
+        shown = {a.name: f"{plain(a.label)} = {plain(a.shown)}" for a in trail[-1].arguments}
         label = "Open what it was computed from"
         st.pills(label, deeper, key=pick, format_func=shown.__getitem__, on_change=_deeper, args=(key, pick))
     _promise(trail[-1].contract)
@@ -104,12 +104,12 @@ def _back(key: str) -> None:
 
 def _face(card: Card) -> None:
     contract = card.contract
-    st.markdown(_plain(contract.sentence))
+    st.markdown(plain(contract.sentence))
     if card.call is not None or len(card.wording) <= _LATEX_CHARS:
         st.latex(contract.equation)
     else:
         st.code(card.wording, language=None, wrap_lines=True)
-    st.markdown(f"With the values put in: **{_plain(card.substituted)}**")
+    st.markdown(f"With the values put in: **{plain(card.substituted)}**")
     rows = [_row(argument, contract) for argument in card.arguments]
     if rows:
         st.table(rows, border="horizontal", hide_index=True)
@@ -120,9 +120,9 @@ def _row(argument: Argument, contract: Contract) -> dict[str, str]:
     meaning = "" if argument.meaning == argument.name else argument.meaning
     return {
         "Symbol": _symbol(symbol.latex, argument.name, argument.label),
-        "Meaning": _plain(meaning),
-        "Value": _plain(argument.shown),
-        "Source": _plain(_origin(argument)),
+        "Meaning": plain(meaning),
+        "Value": plain(argument.shown),
+        "Source": plain(_origin(argument)),
     }
 
 
@@ -135,12 +135,12 @@ def _origin(argument: Argument) -> str:
 
 
 def _symbol(letter: str, name: str, label: str) -> str:
-    return f"${letter}$ {_plain(label)}" if letter and letter != name else _plain(label)
+    return f"${letter}$ {plain(label)}" if letter and letter != name else plain(label)
 
 
 def _promise(contract: Contract) -> None:
-    facts = [f"Valid for: {_plain(contract.validity)}"] if contract.validity else []
-    facts.append(f"Source of the formula: {_plain(_cited(contract.source))}")
+    facts = [f"Valid for: {plain(contract.validity)}"] if contract.validity else []
+    facts.append(f"Source of the formula: {plain(_cited(contract.source))}")
     st.caption("  \n".join(facts).replace("\\`", ""))
 
 
@@ -152,31 +152,24 @@ def _trust(card: Card) -> str:
     guesses = card.estimates
     if not guesses:
         return "Confidence: derived from published numbers."
-    return f"Confidence: rests on {len(guesses)} estimate{'s' * (len(guesses) > 1)}: {_plain('; '.join(guesses))}."
+    return f"Confidence: rests on {len(guesses)} estimate{'s' * (len(guesses) > 1)}: {plain('; '.join(guesses))}."
 
 
 def _texts(card: Any) -> None:
     if _text(card, "latex"):
         st.latex(_text(card, "latex"))
     if _text(card, "substituted"):
-        st.markdown(_plain(_text(card, "substituted")))
+        st.markdown(plain(_text(card, "substituted")))
     facts = (
-        f"{name.capitalize()}: {_plain(_text(card, name))}" for name in ("source", "confidence") if _text(card, name)
+        f"{name.capitalize()}: {plain(_text(card, name))}" for name in ("source", "confidence") if _text(card, name)
     )
     st.caption("  \n".join(facts))
 
 
 def _heading(title: str, value: str) -> str:
-    return f"**{_plain(title)}**" + (f" = {_plain(value)}" if value else "")
+    return f"**{plain(title)}**" + (f" = {plain(value)}" if value else "")
 
 
 def _text(card: Any, name: str) -> str:
     found = card.get(name) if isinstance(card, Mapping) else getattr(card, name, None)
     return "" if found is None else str(found)
-
-
-def _plain(text: str) -> str:
-    # The frame draws cards with this module: its own name for the same is reached when both are loaded.
-    from pages import plain
-
-    return plain(text)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pages import Page, plain
-from pages.parts.speech import st
+from pages import Page
+from pages.parts.speech import plain, st
 from pages.parts.state import choose
 
 SELF, NONE = "scenario", "none"

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pages.parts.speech import st
+from pages.parts.speech import plain, st
 from perfmodel.importer import Imported, ImportedChip, import_chip, import_config
 from perfmodel.importers.text import MAX_BYTES, decoded
 
@@ -58,27 +58,27 @@ def import_panel(key: str = "import") -> dict[str, Any] | None:
     try:
         found = read(decoded(upload.getvalue(), file_name) if upload is not None else text)
     except ValueError as error:
-        st.error(_plain(str(error)))
+        st.error(plain(str(error)))
         return None
     return _offer(found, button, key)
 
 
 def _offer(found: Found, button: str, key: str) -> dict[str, Any] | None:
     """Show what was read and the button that takes it."""
-    st.markdown(f"**{_plain(found.title)}**")
+    st.markdown(f"**{plain(found.title)}**")
     family = getattr(found, "family", "")
     if family:
-        st.caption(_plain(f"Read as {family}."))
+        st.caption(plain(f"Read as {family}."))
     for note in found.notes:
-        st.caption(_plain(note + "."))
+        st.caption(plain(note + "."))
     unknown = getattr(found, "unknown", ())
     if unknown:
-        st.warning(_plain(f"Not known here: {', '.join(unknown)}. If one of them adds weights, the total is too low."))
+        st.warning(plain(f"Not known here: {', '.join(unknown)}. If one of them adds weights, the total is too low."))
     with st.expander(f"Understood {len(found.understood)}, assumed {len(found.assumed)}, ignored {len(found.ignored)}"):
         _table("Understood: the file says it", found.understood, key)
         _table("Assumed: the file does not say it", found.assumed, key)
         if found.ignored:
-            st.caption(_plain(f"Ignored: {', '.join(found.ignored)}"))
+            st.caption(plain(f"Ignored: {', '.join(found.ignored)}"))
     change = found.change()
     weights = getattr(found, "weights", "")
     if weights and st.checkbox(
@@ -94,10 +94,3 @@ def _table(title: str, facts: tuple[Any, ...], key: str) -> None:
         columns = {"Field": "field", "Value": "value", "From": "why"}
         rows = {column: [getattr(fact, name) for fact in facts] for column, name in columns.items()}
         st.dataframe(rows, hide_index=True, width="stretch", key=f"{key}.{title[:4]}")
-
-
-def _plain(text: str) -> str:
-    # Imported late: pages/__init__.py may draw this panel in its sidebar.
-    from pages import plain
-
-    return plain(text)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
-from pages import Page, plain
+from pages import Page
 from pages.parts import share
 from pages.parts.classroom import Classroom
 from pages.parts.registry import pages
-from pages.parts.speech import st
+from pages.parts.speech import plain, st
 from pages.parts.state import hold, session
 from perfmodel.lessons import Lesson, Worked, worked
 from perfmodel.lessons.phrases import phrases

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pages.parts.speech import st
+from pages.parts.speech import plain, st
 from perfmodel.importers.text import MAX_BYTES, decoded
 from perfmodel.measurements import FORMATS
 
@@ -28,7 +28,5 @@ def pasted() -> str:
     try:
         return decoded(upload.getvalue(), upload.name)
     except ValueError as error:
-        from pages import plain
-
         st.error(plain(str(error)))
         return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pages.parts.registry import pages
-from pages.parts.speech import st
+from pages.parts.speech import plain, st
 from pages.parts.state import Session, hold, link_of, session, touch
 from perfmodel import Scenario
 from perfmodel.pins import MAX_NAME_CHARS, Pin, clean_name, pinned, refusal, unlike
@@ -39,8 +39,6 @@ def panel(now: Session) -> None:
 
 def one(now: Session, slot: str) -> None:
     """Draw one pin: its name to edit, what it has that the present scenario has not, and its buttons."""
-    from pages import plain  # here: the frame draws this module
-
     pin, key = now.pins[slot], f"pin.name.{slot}"
     letter = slot.upper()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall"):

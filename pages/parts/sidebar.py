@@ -48,15 +48,12 @@ _TAKEN = frozenset(("model", "name", "gpu", "engine", "n", *_TYPES, *_WORKLOAD, 
 
 def draw(scenario: Scenario) -> None:
     """Draw the whole sidebar for the scenario of this run."""
-    with st.sidebar:
-        _presets(scenario)
-        _workload(scenario)
-        now, key = session(), "fold.details"
-        st.pills(
-            "Edit every number", tuple(_DETAILS), on_change=_open, args=(key,), **hold(key, now.details, "default")
-        )
-        if now.details:
-            _DETAILS[now.details](scenario)
+    _presets(scenario)
+    _workload(scenario)
+    now, key = session(), "fold.details"
+    st.pills("Edit every number", tuple(_DETAILS), on_change=_open, args=(key,), **hold(key, now.details, "default"))
+    if now.details:
+        _DETAILS[now.details](scenario)
 
 
 def _open(key: str) -> None:

@@ -29,6 +29,8 @@ _TEXTS = frozenset(
 _NAMED = ("label", "text", "help", "placeholder", "alt")
 _CHOICES = frozenset(("radio", "selectbox", "pills", "segmented_control"))
 _TABLES = frozenset(("table", "dataframe"))
+#: What Markdown would take for markup.
+_MARKUP = re.compile(r"([\\\\`*_{}\[\]()#+\-.!|<>$:~&])")
 _SVG_TEXT = re.compile(r"(?<=>)[^<>]+(?=<)")
 
 
@@ -73,6 +75,17 @@ def say(text: str) -> str:
     """Return a text in the language of this session."""
     language = spoken()
     return text if language == ENGLISH else translate(text, language)
+
+
+def plain(text: str) -> str:
+    """Return a text in the reader's language so that Markdown shows it as it is."""
+    return escaped(say(text))
+
+
+def escaped(text: str) -> str:
+    """Return text that came from outside so that Markdown shows it as it is: no links, markup, formulas or icons."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return _MARKUP.sub(r"\\\1", printable)
 
 
 def say_figure(figure: dict[str, Any]) -> dict[str, Any]:

@@ -44,6 +44,8 @@ class Session:
     last_gpu: str = DEFAULT_GPU
     details: str | None = None
     touched: bool = False
+    #: This run opens its page; otherwise something changed on it.
+    fresh: bool = True
     from_link: bool = False
     #: Back came to the short link from which the page had written its long one: writing that again would be a trap.
     resting: bool = False
@@ -67,7 +69,7 @@ def begin(page: str) -> Session:
     """Settle the scenario of this run and write its link."""
     now, link = session(), read_link()
     same = now.page == page
-    now.from_link, now.given = False, None if now.page else {}
+    now.fresh, now.from_link, now.given = not same, False, None if now.page else {}
     if same and (now.touched or link == now.written):
         now.resting = now.resting and not now.touched
         if now.touched:
