@@ -9,6 +9,13 @@ from perfmodel.figures import operators, roofline, time_bar
 from perfmodel.text import BAND_HELP, band_text
 from perfmodel.units import show, significant
 
+
+def why() -> None:
+    """Say what limits this scenario and what would help, with the ways to go on."""
+    st.markdown(tables.why_and_what(page.scenario))
+    onward(("Diagnosis", "Cures", "Regime map"))
+
+
 with frame("Home", "Where do the time, the bytes and the money go?") as page:
     report = page.report
 
@@ -28,9 +35,7 @@ with frame("Home", "Where do the time, the bytes and the money go?") as page:
         how.home(report),
     )
     page.picture(time_bar.svg(report), time_bar.describe(report), "time-bar")
-    with st.container(border=True, gap="xsmall"):
-        st.markdown(tables.why_and_what(page.scenario))
-        onward(("Diagnosis", "Cures", "Regime map"))
+    page.later(why, st.container(border=True, gap="xsmall"))
     page.show(
         roofline.figure(report),
         "roofline",

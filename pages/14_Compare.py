@@ -52,7 +52,7 @@ with frame("Compare", "Which is faster, and what makes the difference?") as page
     page.picture(compare.bars(shown, phase), compare.describe_bars(shown, phase))
     if now.pins:
         why(phase)
-    st.table(compare.rows(shown), border="horizontal", hide_index=True)
+    page.later(lambda: st.table(compare.rows(shown), border="horizontal", hide_index=True))
     st.caption("In brackets: the value divided by that of the first column.")
     page.show(
         compare.rooflines(shown, phase),

@@ -106,19 +106,17 @@ def frame(name: str, question: str, *, scenario_bar: bool = True, own_verdict: b
         for text, level in told:
             page.notice(text, level)
 
-    def finish() -> None:
-        page.rest()
-        if not now.fresh:
-            around()
-
     if now.fresh:
         around()
     try:
         yield page
+        page.rest()
     except Exception:
-        finish()  # the frame is the way out of what a page cannot show
+        if not now.fresh:
+            around()  # the way out of what a page cannot show
         raise
-    finish()
+    if not now.fresh:
+        around()
 
 
 @dataclass(frozen=True)
@@ -135,7 +133,10 @@ class Page:
     _rest: list[tuple[Any, Callable[[], object]]] = field(default_factory=list)
 
     def later(self, draw: Callable[[], object], place: Any = None) -> None:
-        """Draw a part of the page in its place, but after the figures when something changes; also a decorator."""
+        """Draw a part of the page in its place, but after the figures when something changes; also a decorator.
+
+        Numbers, tables and cards wait by themselves.
+        """
         place = place or st.container()
         if not self.fresh:
             self._rest.append((place, draw))
@@ -267,13 +268,16 @@ class Page:
     def metric_row(self, rows: Iterable[Sequence[str]], how: Sequence[Any] = ()) -> None:
         """Show headline numbers; a row is (label, text[, help[, band]]), `how` has the card of each or None."""
         listed = list(rows)
-        with st.container(horizontal=True, gap="small"):
+
+        def draw() -> None:
             for (label, text, *more), card in zip(listed, how or [None] * len(listed), strict=True):
                 help, band = (*(part or None for part in more), None, None)[:2]
                 with st.container(width="content", gap=None):
                     st.metric(label, text, band, delta_color="off", delta_arrow="off", help=help, width="content")
                     if card is not None:
                         self.how(card, label)
+
+        self.later(draw, st.container(horizontal=True, gap="small"))
 
     def how(self, card: Any, label: str) -> None:
         """Draw the way from a number to its card, the formula with the values put in; lazy."""
@@ -329,7 +333,7 @@ class Page:
     def table(self, rows: Sequence[Mapping[str, Any]], key: str) -> None:
         """Show a table from a list of dicts, column -> text or number."""
         columns = {name: [row.get(name, "") for row in rows] for name in (rows[0] if rows else ())}
-        st.dataframe(columns, key=f"t.{self.name}.{key}", hide_index=True, width="stretch")
+        self.later(lambda: st.dataframe(columns, key=f"t.{self.name}.{key}", hide_index=True, width="stretch"))
 
     def fold(self, title: str, key: str) -> Any:
         """Draw an expander; return its container when it is open, else None: what is folded costs nothing."""
@@ -338,7 +342,7 @@ class Page:
 
     def cards(self, cards: Iterable[Any], *, open_first: bool = False) -> None:
         """Draw formula cards, one lazy expander each: formula, values put in, unit, source, confidence, drill-down."""
-        render(list(cards), open_first=open_first)
+        self.later(lambda: render(list(cards), open_first=open_first))
 
 
 def within(text: str, kind: type[Any], low: float, high: float) -> bool:
