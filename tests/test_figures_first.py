@@ -1,0 +1,54 @@
+"""The order in which a page sends its parts: what the eye waits for comes first."""
+
+from typing import Any
+
+import pytest
+from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
+from streamlit.testing.v1 import AppTest
+
+from pages.parts.registry import ROOT, pages
+
+SIDEBAR = 1
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Collect what a run sends to the browser, in the order in which it is sent."""
+    messages: list[Any] = []
+    send = ScriptRunContext.enqueue
+
+    def watched(context: ScriptRunContext, message: Any) -> None:
+        if message.WhichOneof("type") == "delta":
+            messages.append(message)
+        send(context, message)
+
+    monkeypatch.setattr(ScriptRunContext, "enqueue", watched)
+    return messages
+
+
+def _of_figures(messages: list[Any]) -> list[int]:
+    return [n for n, one in enumerate(messages) if one.delta.new_element.WhichOneof("type") == "plotly_chart"]
+
+
+def _of_sidebar(messages: list[Any]) -> list[int]:
+    return [n for n, one in enumerate(messages) if one.metadata.delta_path[0] == SIDEBAR]
+
+
+@pytest.mark.parametrize("page", [page for page in pages() if page.group != "Learn"], ids=lambda page: page.name)
+def test_figures_come_before_the_frame_when_something_changes(page: Any, sent: list[Any]) -> None:
+    """A page that opens is drawn from top to bottom; after a change every figure is sent before sidebar and numbers."""
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    if page.path != "app.py":
+        sent.clear()
+        app.switch_page(page.path).run()
+    opened, sidebar = _of_figures(sent), _of_sidebar(sent)
+    assert not opened or max(sidebar) < min(opened)
+    sent.clear()
+    next(slider for slider in app.slider if slider.label.startswith("Batch")).set_value(3)
+    app.run()
+    assert not app.exception
+    figures, sidebar = _of_figures(sent), _of_sidebar(sent)
+    metrics = [n for n, one in enumerate(sent) if one.delta.new_element.WhichOneof("type") == "metric"]
+    assert len(figures) == len(opened)
+    assert sidebar
+    assert not figures or max(figures) < min(sidebar + metrics)
