@@ -7,11 +7,14 @@ Nothing has to be registered anywhere else. Files whose name starts with an unde
     from pages import frame
     from perfmodel.figures import roofline
 
-    page = frame("Roofline", "Which operators are limited by what?")
-    phase = page.choice("phase", "Phase", ("decode", "prefill"), "decode")    # travels in the link as phase=decode
-    page.metric_row([("Time to first token", show(page.report.ttft_s, "s"), "no queueing")])
-    page.show(roofline.figure(page.report), "roofline", describe=roofline.describe(page.report), on_select="op")
-    page.cards(operators.cards(page.report, point))
+    with frame("Roofline", "Which operators are limited by what?") as page:
+        phase = page.choice("phase", "Phase", ("decode", "prefill"), "decode")    # travels in the link as phase=decode
+        page.metric_row([("Time to first token", show(page.report.ttft_s, "s"), "no queueing")])
+        page.show(roofline.figure(page.report), "roofline", describe=roofline.describe(page.report), on_select="op")
+        page.cards(operators.cards(page.report, point))
+
+A page that opens is drawn from top to bottom. When something changes on it, what waits (numbers, tables, cards, the
+frame itself) is drawn after the figures, each part in its place: the eye waits for the figure.
 
 What a page may use of `page`:
 
@@ -41,6 +44,7 @@ What a page may use of `page`:
 - `page.table(rows, key)`: a table from a list of dicts (column -> text or number).
 - `page.cards(cards, *, open_first=False)`: formula cards of `perfmodel.explain`, one expander each, lazy:
   `page.cards(explain.cards(page.report, explain.TIME))`.
+- `page.later(draw, place=None)`: leave another costly part that holds no control for after the figures.
 - `page.notice(text, level="warning")`: a message at the top of the page, level info, warning or error.
 
 Everything else is plain Streamlit below the frame, by `from pages.parts.speech import st`: pages write English, and
