@@ -87,7 +87,7 @@ def frame(name: str, question: str, *, scenario_bar: bool = True, own_verdict: b
     last, each in its place: the eye follows the figure, and the rest arrives while the browser draws it.
     """
     st.set_page_config(page_title=f"{say(name)} · perfmodel", layout="wide")
-    st.html(export.PAPER)
+    st.html(head.PAPER)
     now = state.begin(name)
     figures, now.figures[name] = now.figures.get(name, []), []
     if now.alone:

@@ -276,7 +276,7 @@ def test_the_one_style_sheet_is_for_paper() -> None:
     assert outside.strip() == ""
     assert not re.search(r"url\(|@import|expression", text)
     calls = [line.strip() for path in python_files("pages", "app.py") for line in path.read_text().splitlines()]
-    assert [line for line in calls if ".html(" in line] == ["st.html(export.PAPER)"]
+    assert [line for line in calls if ".html(" in line] == ["st.html(head.PAPER)"]
 
 
 def test_no_machine_paths() -> None:

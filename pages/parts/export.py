@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 from functools import partial
-from pathlib import Path
 
 from pages.parts.share import address
 from pages.parts.speech import st
@@ -18,8 +17,6 @@ from perfmodel.pins import to_link
 
 #: What the camera of a figure can save.
 IMAGES = ("png", "svg")
-#: How a page stands on paper: the one style sheet, of which a screen sees nothing.
-PAPER = Path(__file__).with_name("print.css")
 
 
 def button(now: Session) -> None:

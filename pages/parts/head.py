@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 from pages.parts import export, pin, share, speech, state
 from pages.parts.speech import st
@@ -14,6 +15,8 @@ from perfmodel.text import summary as line_of
 
 #: So many broken files are named; the first ones tell what is wrong.
 MAX_BROKEN = 5
+#: How a page stands on paper: the one style sheet, of which a screen sees nothing.
+PAPER = Path(__file__).with_name("print.css")
 
 
 def draw(now: state.Session, question: str, figures: Sequence[str]) -> None:
