@@ -58,6 +58,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -325,7 +326,8 @@ class Page:
         if not on_select:
             st.plotly_chart(drawn(figure), **common)
             return None
-        callback = state.touch if on_select is True else lambda: _picked(self.name, on_select, widget)
+        state.session().clicks[widget] = on_select
+        callback = state.touch if on_select is True else partial(_picked, self.name, widget)
         return clicked(st.plotly_chart(drawn(figure), on_select=callback, selection_mode="points", **common))
 
     def picture(self, svg: str, describe: str, key: str = "picture") -> None:
@@ -374,7 +376,8 @@ def clicked(selection: Any) -> Any:
     return data[0] if isinstance(data, list | tuple) and len(data) == 1 else data
 
 
-def _picked(page: str, told: str | Callable[[Any], None], widget: str) -> None:
+def _picked(page: str, widget: str) -> None:
+    told = state.session().clicks[widget]
     found = clicked(st.session_state.get(widget))
     if found is not None and callable(told):
         told(found)

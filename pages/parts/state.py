@@ -52,6 +52,8 @@ class Session:
     #: The figure to be shown alone: its key, or `first`; and the figures of each page's last run, to offer them.
     alone: str = ""
     figures: dict[str, list[str]] = field(default_factory=dict)
+    #: What a click on each figure does. Streamlit keeps every callback that it was ever given: those must hold nothing.
+    clicks: dict[str, Any] = field(default_factory=dict)
     #: What the camera of a figure saves.
     image: str = "png"
     #: On the first run of a session, what each widget was given to show.
