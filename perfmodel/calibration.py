@@ -69,7 +69,8 @@ def _checked(name: str, number: str) -> float:
     except ValueError:
         value = float("nan")
     if not knob.low <= value <= knob.high:
-        raise ValueError(f"{name}:{number.strip()[:20]} is not allowed: a number from {knob.low:g} to {knob.high:g}")
+        shown = repr(number.strip()[:20])[1:-1]  # a control character is written, not sent
+        raise ValueError(f"{name}:{shown} is not allowed: a number from {knob.low:g} to {knob.high:g}")
     return value
 
 

@@ -229,7 +229,7 @@ def from_row(row: Any) -> Scenario:
         raise ValueError(f"a row must be a JSON object, not {type(row).__name__}")
     unknown = [key for key in row if key not in ROW_FIELDS]
     if unknown:
-        raise ValueError(f"{str(unknown[0])[:40]} is not a known field{closest(str(unknown[0]), tuple(ROW_FIELDS))}")
+        raise ValueError(f"{str(unknown[0])[:40]!r} is not a known field{closest(str(unknown[0]), tuple(ROW_FIELDS))}")
     data = {ROW_FIELDS[key]: value for key, value in row.items() if value is not None}
     for name, value in data.items():
         if name in ("model", "gpu"):

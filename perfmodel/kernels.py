@@ -54,7 +54,7 @@ def kernel(row: Row) -> Result:
     unknown = set(row) - fields - {"kernel", "gpu"}
     if unknown:
         first = min(map(str, unknown))
-        raise ValueError(f"{first[:40]} is no field of a row of kind {name}{closest(first, tuple(sorted(fields)))}")
+        raise ValueError(f"{first[:40]!r} is no field of a row of kind {name}{closest(first, tuple(sorted(fields)))}")
     return price_one(row)
 
 

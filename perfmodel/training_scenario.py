@@ -224,7 +224,7 @@ def from_training_row(row: Any) -> tuple[TrainingScenario, tuple[str, ...]]:
         raise ValueError(f"a row must be a JSON object, not {type(row).__name__}")
     unknown = [str(key) for key in row if key not in ROW_FIELDS]
     if unknown:
-        raise ValueError(f"{unknown[0][:40]} is not a known field{closest(unknown[0], ROW_FIELDS)}")
+        raise ValueError(f"{unknown[0][:40]!r} is not a known field{closest(unknown[0], ROW_FIELDS)}")
     given = {key: value for key, value in row.items() if value is not None and value != ""}
     assumed: list[str] = []
     data = {key: value for key, value in given.items() if key not in ("n_gpu", *_WORDS)}

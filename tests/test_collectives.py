@@ -260,7 +260,7 @@ def test_kernel_rows() -> None:
         ({"dtype": "fp9"}, "dtype='fp9' is not allowed"),
         ({"backend": "gloo"}, "backend='gloo' is not known; allowed are ideal, nccl"),
         ({"backend": 3}, "backend=3 is not allowed"),
-        ({"n_gpus": 3}, "n_gpus is no field of a row of kind all_reduce; did you mean n_gpu"),
+        ({"n_gpus": 3}, "'n_gpus' is no field of a row of kind all_reduce; did you mean n_gpu"),
     ],
 )
 def test_kernel_rows_that_are_refused(change: dict[str, object], words: str) -> None:

@@ -181,8 +181,8 @@ def test_table_of_lengths() -> None:
     assert from_csv(text) == (Lengths(200.0, 0.5), Lengths(20.0, 0.5), 2)
     for wrong, said in (
         ("input,output\n5,x\n", "row 2: output='x' is not a number"),
-        ("input,output\n-5,1\n", "row 2: input=-5 is not allowed"),
-        ("a,b\n1,2\n", "no column for the input lengths: the header is a, b"),
+        ("input,output\n-5,1\n", "row 2: input='-5' is not allowed"),
+        ("a,b\n1,2\n", "no column for the input lengths: the header is 'a, b'"),
         ("input,output\n", "no rows"),
     ):
         with pytest.raises(ValueError, match=said):

@@ -276,7 +276,7 @@ def test_published_throughput() -> None:
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "unknown field": ({"modle": "gpt-3-175b"}, "modle is not a known field; did you mean model?"),
+    "unknown field": ({"modle": "gpt-3-175b"}, "'modle' is not a known field; did you mean model?"),
     "unknown model": ({"model": "gpt-9"}, "model='gpt-9' is not known"),
     "layout": ({"n_gpu": 8, "tp": 3}, "n_gpu=8 must equal dp x tp x pp x cp = 1 x 3 x 1 x 1 = 3"),
     "heads": ({"n_gpu": 3, "tp": 3}, "tp=3 does not divide heads=32"),

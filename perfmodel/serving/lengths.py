@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TypeAlias
@@ -87,7 +88,7 @@ def from_csv(text: str) -> tuple[Lengths, Lengths, int]:
     """
     if len(text) > MAX_CHARS:
         raise ValueError(f"the table has {len(text):,} characters; at most {MAX_CHARS:,} are read")
-    rows = csv.reader(io.StringIO(text))
+    rows = _rows(text)
     header = [name.strip().lower() for name in next(rows, [])]
     columns = {what: _column(header, what) for what in _NAMES}
     values: dict[str, list[float]] = {what: [] for what in _NAMES}
@@ -101,12 +102,19 @@ def from_csv(text: str) -> tuple[Lengths, Lengths, int]:
     return _fitted(values["input"]), _fitted(values["output"]), len(values["input"])
 
 
+def _rows(text: str) -> Iterator[list[str]]:
+    try:
+        yield from csv.reader(io.StringIO(text, newline=None))  # whatever ends a line where the file was written
+    except csv.Error as error:
+        raise ValueError(f"the table cannot be read: {error}") from None
+
+
 def _column(header: list[str], what: str) -> int:
     for name in _NAMES[what]:
         if name in header:
             return header.index(name)
-    shown = ", ".join(header)[:80] or "nothing"
-    raise ValueError(f"no column for the {what} lengths: the header is {shown}; name one of them {_NAMES[what][0]!r}")
+    shown = ", ".join(header)[:80]
+    raise ValueError(f"no column for the {what} lengths: the header is {shown!r}; name one of them {_NAMES[what][0]!r}")
 
 
 def _length(text: str, row: int, what: str) -> float:
@@ -115,7 +123,7 @@ def _length(text: str, row: int, what: str) -> float:
     except ValueError:
         raise ValueError(f"row {row}: {what}={text[:40]!r} is not a number of tokens") from None
     if not 0 <= value <= MOST_TOKENS:
-        raise ValueError(f"row {row}: {what}={text[:40]} is not allowed: it must be from 0 to {MOST_TOKENS:,}")
+        raise ValueError(f"row {row}: {what}={text[:40]!r} is not allowed: it must be from 0 to {MOST_TOKENS:,}")
     return max(1.0, value)
 
 
