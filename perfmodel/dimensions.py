@@ -117,23 +117,26 @@ class Dimensions(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        attends = any(code in "GL" for code in self.mixers)
         if not self.mixers:
             raise ValueError("mixers is empty; 'G' means attention in every layer")
-        if attends and not self.kv_lora:
+        if {"G", "L"} & set(self.mixers) and not self.kv_lora:
             self._require_heads()
         if self.kv_lora and not (self.heads and self.nope_dim + self.rope_dim and self.v_dim):
             raise ValueError("kv_lora (MLA) needs heads, nope_dim or rope_dim, and v_dim above 0")
         if "L" in self.mixers and not self.window:
             raise ValueError("mixers has local layers (L) but window is 0; give window or use G")
+        if {"M", "S", "D"} & set(self.mixers) and not (self.ssm_head_dim and self.ssm_state):
+            raise ValueError("state-space layers (M, S, D) need ssm_head_dim and ssm_state above 0")
+        if self.index_heads and not (self.index_dim and self.index_top_k and self.q_lora):
+            raise ValueError("index_heads needs index_dim, index_top_k and q_lora above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _routed(self) -> Self:
         if self.experts and not (0 < self.top_k <= self.experts and self.expert_ffn):
             raise ValueError(f"experts={self.experts} needs top_k from 1 to {self.experts} and expert_ffn above 0")
         if "e" in self.ffns and not self.experts:
             raise ValueError("ffns has expert layers (e) but experts is 0")
-        if any(code in "MSD" for code in self.mixers) and not (self.ssm_head_dim and self.ssm_state):
-            raise ValueError("state-space layers (M, S, D) need ssm_head_dim and ssm_state above 0")
-        if self.index_heads and not (self.index_dim and self.index_top_k and self.q_lora):
-            raise ValueError("index_heads needs index_dim, index_top_k and q_lora above 0")
         return self
 
     def _require_heads(self) -> None:

@@ -116,6 +116,7 @@ class Expression:
         return self._write(self.root, style, top=True)[0]
 
     def _write(self, value: float, style: Style, *, top: bool = False) -> tuple[str, int]:
+        """Return a value in a style, and how tightly its text holds together: 9 is a single piece."""
         if not isinstance(value, Traced):
             return number(value), 9
         label = None if top else self._labels.get(_key(value))
@@ -128,17 +129,7 @@ class Expression:
             # A formula inside a formula stays a function of its arguments, as in the equation.
             inside = [self._write(part, style)[0] for part in how.call.arguments.values()]
             return style.function(words(how.call.function.__name__), inside), 9
-        parts = [self._write(part, style) for part in how.parts]
-        level = _PRECEDENCE.get(how.sign, 9)
-        if level == 9:
-            return style.function(how.sign, [text for text, _ in parts]), 9
-        closed = [
-            style.bracket(text) if own < level or (own == level and index and how.sign in "-/") else text
-            for index, (text, own) in enumerate(parts)
-        ]
-        if how.sign == "/" and style.fractions:
-            return rf"\frac{{{parts[0][0]}}}{{{parts[1][0]}}}", 9
-        return style.join(how.sign, closed), level
+        return _operation(how.sign, [self._write(part, style) for part in how.parts], style)
 
     def evaluate(self, **values: float) -> float:
         """Carry out the expression on the given values of its names."""
@@ -192,6 +183,20 @@ LATEX = Style(
 )
 _TEXT = {"+": " + ", "-": " − ", "*": " × ", "/": " ÷ ", "**": "^"}
 WORDS = Style(lambda name, _: name, _TEXT)
+
+
+def _operation(sign: str, parts: list[tuple[str, int]], style: Style) -> tuple[str, int]:
+    """Return an operation on written parts, in brackets where a part holds together less tightly than its sign."""
+    texts, level = [text for text, _ in parts], _PRECEDENCE.get(sign, 9)
+    if level == 9:
+        return style.function(sign, texts), 9
+    if sign == "/" and style.fractions:
+        return rf"\frac{{{texts[0]}}}{{{texts[1]}}}", 9
+    closed = [
+        style.bracket(text) if own < level or (own == level and index and sign in "-/") else text
+        for index, (text, own) in enumerate(parts)
+    ]
+    return style.join(sign, closed), level
 
 
 def numbers(units: Mapping[int, str] | None = None) -> Style:

@@ -33,6 +33,7 @@ MOST_PARTS = 9
 _SMALLEST, _LARGEST = 6.0, 24.0
 _CAUSE_COLOURS = theme.REGIME_COLOURS | {"overlap": theme.NEUTRAL}
 _CAUSE_PATTERNS = theme.REGIME_PATTERNS | {"overlap": "-", "": ""}
+_FIXED = {"fixedrange": True, "zeroline": False, "automargin": False}
 
 
 @dataclass(frozen=True)
@@ -220,10 +221,20 @@ def waterfall(found: Difference, before: Side, after: Side) -> Figure:
     """Return the waterfall from one time to the other: the largest parts by operator and cause, then all others."""
     steps = _steps(found, escape(before.label), escape(after.label))
     low, high = axis(found)
-    data: dict[str, Any] = {
+    room = 18 + 6.3 * max(len(line) for bar in steps for line in bar.label.split("<br>"))
+    own = {"height": 60 + 34 * len(steps), "margin": {"l": min(room, 168), "r": 8, "t": 4, "b": 28}, "bargap": 0.28}
+    colours = [before.colour, *(_CAUSE_COLOURS[bar.cause] for bar in steps[1:-1]), after.colour]
+    axes = {"xaxis": _times_axis(low, high), "yaxis": _steps_axis(steps)}
+    return {"data": [_fall(steps, low, colours)], "layout": theme.layout(showlegend=False, **axes, **own)}
+
+
+def _fall(steps: Sequence[_Bar], low: float, colours: list[str]) -> dict[str, Any]:
+    pattern = {"shape": [_CAUSE_PATTERNS[bar.cause] for bar in steps], "fillmode": "overlay", "size": 7}
+    return {
         "type": "bar",
         "orientation": "h",
         "y": list(range(len(steps))),
+        # The two totals stand on the axis, wherever it begins; the parts hang between them.
         "base": [bar.start if bar.cause else low for bar in steps],
         "x": [bar.length if bar.cause else bar.length - low for bar in steps],
         "text": [bar.text for bar in steps],
@@ -232,40 +243,20 @@ def waterfall(found: Difference, before: Side, after: Side) -> Figure:
         "textangle": 0,
         "hovertext": [bar.hover for bar in steps],
         "hovertemplate": "%{hovertext}<extra></extra>",
-        "marker": {
-            "color": [before.colour, *(_CAUSE_COLOURS[bar.cause] for bar in steps[1:-1]), after.colour],
-            "pattern": {
-                "shape": [_CAUSE_PATTERNS[bar.cause] for bar in steps],
-                "fillmode": "overlay",
-                "size": 7,
-                "solidity": 0.2,
-            },
-            "line": {"width": 0},
-        },
+        "marker": {"color": colours, "pattern": pattern | {"solidity": 0.2}, "line": {"width": 0}},
     }
-    room = 18 + 6.3 * max(len(line) for bar in steps for line in bar.label.split("<br>"))
-    rows_axis = {
-        "tickvals": list(range(len(steps))),
-        "ticktext": [bar.label for bar in steps],
-        "range": [len(steps) - 0.5, -0.5],
-        "fixedrange": True,
-        "showgrid": False,
-        "zeroline": False,
-        "automargin": False,
-        "ticks": "",
-    }
-    span = high - low
-    ticks = [low + span * share for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
-    times = {
-        "range": [low, high + 0.22 * span],
-        "tickvals": ticks,
-        "ticktext": [show(tick, "s", 2) if index % 2 == 0 else "" for index, tick in enumerate(ticks)],
-        "zeroline": False,
-        "fixedrange": True,
-        "automargin": False,
-    }
-    own = {"height": 60 + 34 * len(steps), "margin": {"l": min(room, 168), "r": 8, "t": 4, "b": 28}, "bargap": 0.28}
-    return {"data": [data], "layout": theme.layout(xaxis=times, yaxis=rows_axis, showlegend=False, **own)}
+
+
+def _steps_axis(steps: Sequence[_Bar]) -> dict[str, Any]:
+    places = {"tickvals": list(range(len(steps))), "ticktext": [bar.label for bar in steps], "ticks": ""}
+    return _FIXED | places | {"range": [len(steps) - 0.5, -0.5], "showgrid": False}
+
+
+def _times_axis(low: float, high: float) -> dict[str, Any]:
+    """Five lines, every other with its time; room on the right for the text of the longest bar."""
+    ticks = [low + (high - low) * share for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    texts = [show(tick, "s", 2) if index % 2 == 0 else "" for index, tick in enumerate(ticks)]
+    return _FIXED | {"range": [low, high + 0.22 * (high - low)], "tickvals": ticks, "ticktext": texts}
 
 
 def axis(found: Difference) -> tuple[float, float]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from perfmodel.figures import theme
 from perfmodel.figures.theme import Figure
+from perfmodel.step import Array
 from perfmodel.units import show
 
 _GUESS, _TRUTH = theme.SERIES_COLOURS[2], theme.SERIES_COLOURS[0]
@@ -32,24 +33,37 @@ class Truth:
     within: float
 
 
+@dataclass(frozen=True)
+class _Scale:
+    """What the axis shows: its ends as places on it, which are powers of ten where it is logarithmic."""
+
+    log: bool
+    low: float
+    high: float
+
+    def place(self, value: float) -> float:
+        """Return where a number stands; beyond the ends it stands at them."""
+        return min(max(_place(value, self.log), self.low), self.high)
+
+    def text(self, place: float, unit: str) -> str:
+        """Return what a place is called."""
+        return show(10.0**place if self.log else place, unit)
+
+    @property
+    def wide(self) -> tuple[float, float]:
+        """The ends with some air, more than nothing where all numbers are the same."""
+        air = (self.high - self.low) / 20 or (0.5 if self.log else abs(self.low) / 2 or 1.0)
+        return self.low - air, self.high + air
+
+
 def numbers(guesses: Sequence[float], unit: str = "", truth: Truth | None = None) -> Figure:
     """Return the histogram of at least one number, on a logarithmic axis where they lie far apart."""
     values = np.asarray(guesses, dtype=float)
     centre = truth.value if truth else float(np.median(values))
     marks = [truth.value * (1 + side * truth.within) for side in (-1, 1)] if truth else []
-    seen = np.array([*values, *marks, centre])
-    positive = seen[seen > 0]
-    log = bool(centre > 0 and positive.max() / positive.min() > _LOG_FROM)
-    if log:
-        bounds = max(positive.min(), centre / _FAR), min(positive.max(), centre * _FAR)
-    else:
-        reach = _LOG_FROM * abs(centre) or math.inf
-        bounds = max(seen.min(), centre - reach), min(seen.max(), centre + reach)
-    points = [_place(value, log) for value in np.clip(values, *bounds).tolist()]
-    low, high = (_place(float(bound), log) for bound in bounds)
-    pad = (high - low) / 20 or (0.5 if log else abs(low) / 2 or 1.0)
-    counts, edges = np.histogram(points, _BINS, (low - pad, high + pad))
-    shown = [show(_back(edge, log), unit) for edge in edges.tolist()]
+    scale = _scale(np.array([*values, *marks, centre]), centre)
+    counts, edges = np.histogram([scale.place(value) for value in values.tolist()], _BINS, scale.wide)
+    shown = [scale.text(edge, unit) for edge in edges.tolist()]
     bars = {
         "type": "bar",
         "x": ((edges[:-1] + edges[1:]) / 2).tolist(),
@@ -59,22 +73,28 @@ def numbers(guesses: Sequence[float], unit: str = "", truth: Truth | None = None
         "hovertemplate": "%{customdata}: %{y}<extra></extra>",
         "marker": {"color": _GUESS},
     }
-    ticks = _ticks(low - pad, high + pad, log)
-    axis = {
-        "range": [low - pad, high + pad],
-        "tickvals": ticks,
-        "ticktext": [show(_back(at, log), unit) for at in ticks],
-    }
-    own = _truth(truth, [_place(mark, log) for mark in marks], _place(centre, log), low, high) if truth else {}
+    ticks = _ticks(*scale.wide, scale.log)
+    axis = {"range": list(scale.wide), "tickvals": ticks, "ticktext": [scale.text(at, unit) for at in ticks]}
+    own = _truth(truth, [_place(mark, scale.log) for mark in marks], scale) if truth else {}
     return {"data": [bars], "layout": _layout(int(counts.max()), xaxis=axis | _QUIET, **own)}
 
 
+def _scale(seen: Array, centre: float) -> _Scale:
+    """Return the axis on which all numbers can be seen that are not absurdly far from the centre."""
+    positive = seen[seen > 0]
+    log = bool(centre > 0 and positive.max() / positive.min() > _LOG_FROM)
+    if log:
+        low, high = max(positive.min(), centre / _FAR), min(positive.max(), centre * _FAR)
+    else:
+        reach = _LOG_FROM * abs(centre) or math.inf
+        low, high = max(seen.min(), centre - reach), min(seen.max(), centre + reach)
+    return _Scale(log, _place(float(low), log), _place(float(high), log))
+
+
 def _place(value: float, log: bool) -> float:
-    return math.log10(value) if log else value
-
-
-def _back(point: float, log: bool) -> float:
-    return 10.0**point if log else point
+    if not log:
+        return value
+    return math.log10(value) if value > 0 else -math.inf
 
 
 def _layout(most: int, **own: object) -> Figure:
@@ -84,12 +104,13 @@ def _layout(most: int, **own: object) -> Figure:
     return theme.layout(yaxis=count_axis, height=260, margin=margin, showlegend=False) | own
 
 
-def _truth(truth: Truth, marks: Sequence[float], at: float, low: float, high: float) -> Figure:
+def _truth(truth: Truth, marks: Sequence[float], scale: _Scale) -> Figure:
+    at, quarter = _place(truth.value, scale.log), (scale.high - scale.low) / 4
     whole = {"yref": "paper", "y0": 0, "y1": 1, "layer": "above"}
     band = {"type": "rect", "x0": marks[0], "x1": marks[1], "fillcolor": _TRUTH, "opacity": 0.18, "line": {"width": 0}}
     line = {"type": "line", "x0": at, "x1": at, "line": {"color": _TRUTH, "width": 2}}
     note = {"x": at, "y": 1, "yref": "paper", "yanchor": "bottom", "text": truth.text, "showarrow": False}
-    note["xanchor"] = "left" if at < low + (high - low) / 4 else "right" if at > high - (high - low) / 4 else "center"
+    note["xanchor"] = "left" if at < scale.low + quarter else "right" if at > scale.high - quarter else "center"
     return {"shapes": [band | whole, line | whole], "annotations": [note | {"font": {"color": _TRUTH}}]}
 
 

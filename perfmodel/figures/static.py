@@ -70,6 +70,10 @@ class _Axis:
             share = (float(value) - self.low) / (self.high - self.low)
         return self.start + share * (self.end - self.start)
 
+    def noted(self, at: float) -> float:
+        """Return the place of an annotation, which Plotly writes as an exponent where the axis is logarithmic."""
+        return self.place(10.0**at if self.log else at)
+
 
 def _axis(which: str, key: str, traces: Sequence[Any], layout: Any, start: float, end: float) -> _Axis:
     spec = layout.get(which + "axis" + key[1:], {})
@@ -78,20 +82,24 @@ def _axis(which: str, key: str, traces: Sequence[Any], layout: Any, start: float
     values = [value for trace in traces for value in trace[which]]
     names = tuple(dict.fromkeys(str(v) for v in values)) if any(isinstance(v, str) for v in values) else ()
     log = spec.get("type") == "log"
-    numbers = [float(v) for v in values if not isinstance(v, str) and math.isfinite(v) and (v > 0 or not log)]
-    if any(trace["type"] == "bar" for trace in traces) and not names:
-        numbers += [0.0] if not log else []
-        numbers += _stacked(which, traces, layout)
-    low, high = (min(numbers), max(numbers)) if numbers else (0.0, 1.0)
-    if spec.get("rangemode") == "tozero":
-        low = min(0.0, low)
-    if log:
-        low, high = math.log10(low), math.log10(high)
-    low, high = spec.get("range", [low, high * 1.04 if high > 0 and not log else high + 0.02])
+    sums = _stacked(which, traces, layout) if not names and any(trace["type"] == "bar" for trace in traces) else None
+    low, high = spec.get("range") or _extent(values, sums, log, spec.get("rangemode") == "tozero")
     high = high if high > low else low + 1.0
     title = spec.get("title", {}).get("text", "")
     hidden = spec.get("visible") is False
     return _Axis(low, high, start, end, log, names, _ticks(spec, low, high, log), title, hidden)
+
+
+def _extent(values: Sequence[Any], sums: list[float] | None, log: bool, zero: bool) -> tuple[float, float]:
+    """Return the ends of an axis that says none: of its numbers and of stacked bars, which stand on zero."""
+    numbers = [float(v) for v in values if not isinstance(v, str) and math.isfinite(v) and (v > 0 or not log)]
+    if sums is not None:
+        numbers += [*sums] if log else [0.0, *sums]
+    low, high = (min(numbers), max(numbers)) if numbers else (0.0, 1.0)
+    low = min(0.0, low) if zero else low
+    if log:
+        return math.log10(low), math.log10(high) + 0.02
+    return low, high * 1.04 if high > 0 else high + 0.02
 
 
 def _stacked(which: str, traces: Sequence[Any], layout: Any) -> list[float]:
@@ -209,16 +217,16 @@ def _shapes(layout: Any, x: _Axis, y: _Axis) -> Iterator[str]:
                 yield f'<path d="M{at:.1f} {y.start:.1f}V{y.end:.1f}" stroke="{colour}" stroke-dasharray="4 3"/>'
     for note in layout.get("annotations", ()):
         if note.get("xref", "x") == "x" and "text" in note and isinstance(note.get("x"), int | float):
-            at = x.place(10.0 ** note["x"] if x.log else note["x"])
-            up = note["y"] if note.get("yref") == "paper" else None
-            high = (
-                y.start + up * (y.end - y.start)
-                if up is not None
-                else y.place(10.0 ** note["y"] if y.log else note["y"])
-            )
-            if math.isfinite(at) and math.isfinite(high):
-                late = at > 0.7 * WIDTH
-                yield _text(at - 4 if late else at + 4, high + 10, note["text"], "end" if late else "start")
+            yield from _note(note, x, y)
+
+
+def _note(note: Any, x: _Axis, y: _Axis) -> Iterator[str]:
+    """Draw a text at its point, on the side of it where there is room."""
+    at, up = x.noted(note["x"]), note["y"]
+    high = y.start + up * (y.end - y.start) if note.get("yref") == "paper" else y.noted(up)
+    if math.isfinite(at) and math.isfinite(high):
+        late = at > 0.7 * WIDTH
+        yield _text(at - 4 if late else at + 4, high + 10, note["text"], "end" if late else "start")
 
 
 def _legend(index: int, name: str, colour: str, height: float) -> str:
