@@ -3,7 +3,8 @@
 from pages import frame
 from pages.parts import share
 from pages.parts.speech import plain, st
-from perfmodel import how, validation
+from perfmodel import how, ours, validation
+from perfmodel.figures import ours as own
 from perfmodel.figures import validation as figures
 
 VIEWS = {"times": "All times", "requests": "Requests", "kernels": "Kernels", "memory": "Memory", "training": "Training"}
@@ -50,6 +51,17 @@ with frame("Validation", "Is it right? Every prediction beside what somebody mea
     if fold := page.fold("Every family of figures, the worst first", "families"):
         with fold:
             page.table(validation.family_rows(validation.checks()), "families")
+    st.subheader("What we measured ourselves", anchor=False)
+    over = page.choice("over", "Time over", tuple(ours.AXES), "batch", labels=ours.AXES)
+    for machine in ours.machines().values():
+        st.markdown(plain(ours.sentence(machine)))
+        left, right = st.columns(2)
+        with left:
+            sweep, told = own.figure(machine, over), own.describe(machine, over)
+            page.show(sweep, f"own.{machine.id}", describe=told, legend=own.MARKS)
+        with right:
+            page.table(ours.error_rows(machine), f"own.errors.{machine.id}")
+            st.caption(f"{plain(machine.note)}  \n{plain(machine.known)}")
     st.markdown(
         "**Why believe it.** Every row is a figure that somebody else published, cited to its document and place, "
         "taken by a fixed rule and never by how well we do. It is answered by the very functions that draw the other "

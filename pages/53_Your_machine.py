@@ -6,7 +6,7 @@ from pages.parts.speech import plain, st
 from pages.parts.state import choose
 from perfmodel.calibration import words
 from perfmodel.figures import validation as figures
-from perfmodel.fitting import Fitted, answer, engine_of, fitted, residual_rows, roofs
+from perfmodel.fitting import Fitted, answer, aside_text, engine_of, fitted, residual_rows, roofs
 
 
 def adopt(cal: str, engine: str) -> None:
@@ -42,6 +42,8 @@ def show_fit(found: Fitted) -> None:
             figures.roofline(roof), "roof", height=480, describe=figures.describe_roofline(roof),
             legend=figures.ROOFLINE_MARKS,
         )  # fmt: skip
+    if found.measured.aside:
+        st.caption(f"{plain(aside_text(found))}.")
     if fold := page.fold("Every measurement, the worst first", "residuals"):
         with fold:
             page.table(residual_rows(found), "residuals")
@@ -51,7 +53,9 @@ with frame("Your machine", "What does your machine reach? Fit the model to your 
     text = pasted()
     if text.strip():
         try:
-            show_fit(fitted(text, page.scenario.model_copy(update={"cal": ""})))
+            with st.spinner("The constants are being fitted"):
+                found = fitted(text, page.scenario.model_copy(update={"cal": ""}))
+            show_fit(found)
         except ValueError as error:
             page.notice(str(error), "error")
 
@@ -65,4 +69,9 @@ with frame("Your machine", "What does your machine reach? Fit the model to your 
     st.markdown(
         "**No measurements yet?** `python -m perfmodel calibrate -o mine.csv` takes them on the machine it runs on. "
         "What a file does not say (model, accelerator, lengths of `vllm bench latency`) is taken from the sidebar."
+    )
+    st.markdown(
+        "**A model that no catalogue has?** Columns such as `layers`, `hidden`, `heads`, `kv_heads`, `ffn` and `vocab` "
+        "describe it, and `model` is its name; beside a model of the catalogue they change it. All names are those "
+        "that `python -m perfmodel import config.json` prints."
     )

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from perfmodel.catalog import closest
 from perfmodel.engine import ATTENTION_CLASSES, Constant, Engine, KernelClass
-from perfmodel.units import MICRO
+from perfmodel.units import MICRO, show
 
 #: What is said of a number that was fitted on the user's own measurements.
 SOURCE = "your measurements"
@@ -99,8 +99,7 @@ def words(text: str) -> str:
 
 def shown(name: str, value: float) -> str:
     """Return the value of a constant with its unit; a share in percent."""
-    unit = KNOBS[name].unit
-    return f"{value:.3g} {unit}" if unit else f"{100 * value:.3g} %"
+    return show(value * MICRO, "s") if KNOBS[name].unit else f"{100 * value:.3g} %"
 
 
 @lru_cache(maxsize=256)

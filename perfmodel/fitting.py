@@ -25,7 +25,7 @@ from perfmodel.measurements import Measured, read_measurements
 from perfmodel.report import Report
 from perfmodel.scenario import CUSTOM, Scenario
 from perfmodel.score import Score, residuals, score
-from perfmodel.units import show
+from perfmodel.units import show, significant
 from perfmodel.workload import prefill
 
 Vector = npt.NDArray[np.float64]
@@ -44,6 +44,8 @@ SMALL_GAIN = 1e-9
 #: The longest step in ln(theta), and how much harder a constant is held that is not fitted.
 MOST_MOVE, FIXED = 1.5, 1e12
 LEAST_ROWS = 2
+#: A larger logarithmic error is said as a factor.
+LARGE = 0.5
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,8 @@ def fit(measured: Measured) -> Fitted:
     """
     rows = measured.rows
     if len(rows) < LEAST_ROWS:
-        raise ValueError("; ".join(measured.problems) or f"{len(rows)} rows: at least {LEAST_ROWS} are needed to fit")
+        few = f"only {len(rows)} measurement{'s' * (len(rows) != 1)}: at least {LEAST_ROWS} are needed to fit"
+        raise ValueError("; ".join(measured.problems) or few)
     start = starting_point(rows)
     problem = Problem(rows, start)
     best = min((problem.solve(first, FORGIVING) for first in problem.starts()), key=lambda m: float(np.sum(m.r**2)))
@@ -292,14 +295,24 @@ def roofs(found: Fitted) -> Roofs:
 
 
 def answer(found: Fitted) -> str:
-    """Return in two sentences what the fit found."""
+    """Return in a few sentences what the fit found, and what the rows leave open."""
     before, after = found.scores
-    text = (
-        f"{found.measured.format}: {before.rows} measurements. The profile as it is misses them by "
-        f"{100 * before.median:.2g} % in the median; fitted to your machine by {100 * after.median:.2g} %"
-    )
+    named = f"{found.measured.format}: {before.rows} measurements. The profile as it is misses them by "
+    text = f"{named}{off_by(before.median)} in the median; fitted to your machine by {off_by(after.median)}."
+    told_ones = sum(c.determined for c in found.constants)
+    if before.rows <= told_ones:
+        text += " There are as many constants as measurements: they must fit, and none is left to check them."
     names = [KNOBS[c.name].words for c in found.constants if not c.determined]
-    return text + (f". What these rows do not tell: {', '.join(names)}." if names else ".")
+    return text + (f" What these rows do not tell: {', '.join(names)}." if names else "")
+
+
+def off_by(error: float) -> str:
+    """Return the size of a logarithmic error in words: in percent, a large one as a factor.
+
+    >>> off_by(0.156), off_by(1.75)
+    ('16 %', 'a factor of 5.8')
+    """
+    return f"a factor of {math.exp(error):.1f}" if error > LARGE else f"{significant(100 * error, 2)} %"
 
 
 def residual_rows(found: Fitted) -> list[dict[str, str]]:
@@ -317,6 +330,15 @@ def residual_rows(found: Fitted) -> list[dict[str, str]]:
         }
         for row, before, after in ordered
     ]
+
+
+def aside_text(found: Fitted) -> str:
+    """Return the copies that stayed within the cache, with their bandwidth; nothing where there were none."""
+    rates = [(row.asked["bytes"], row.seconds) for row in found.measured.aside if not isinstance(row.asked, Scenario)]
+    if not rates:
+        return ""
+    shown = "; ".join(f"{show(size, 'B')} at {show(size / seconds, 'B/s')}" for size, seconds in rates)
+    return f"Copies within the cache, not fitted: {shown}"
 
 
 def engine_of(found: Fitted) -> str:

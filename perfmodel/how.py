@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -19,6 +20,7 @@ from perfmodel.batching import BatchCurve
 from perfmodel.blocks import parameters
 from perfmodel.catalog import Source
 from perfmodel.chip_tables import wide_type
+from perfmodel.confidence import training_text
 from perfmodel.estimate import cached_estimate
 from perfmodel.explain import METRICS, Card, explain_metric
 from perfmodel.explain.given import TracedPrecision, traced_chip, traced_model
@@ -71,14 +73,19 @@ class Told:
 How: TypeAlias = "Card | Told | None"
 
 
-def card(title: str, value: float, unit: str, make: Callable[[], Real]) -> Card | None:
-    """Return a card whose number is computed on traced inputs when it is opened; None for a number nobody knows."""
+def card(
+    title: str, value: float, unit: str, make: Callable[[], Real], measured: Callable[[], str] = str
+) -> Card | None:
+    """Return a card whose number is computed on traced inputs when it is opened; None for a number nobody knows.
+
+    `measured` says between what comparable measurements lie.
+    """
 
     def made() -> Traced:
         found = make()
         return found if isinstance(found, Traced) else given(title, float(found), unit)
 
-    return Card(title, float(value), unit, made) if math.isfinite(value) else None
+    return Card(title, float(value), unit, made, measured) if math.isfinite(value) else None
 
 
 def given(name: str, value: float, unit: str, source: Source = _ESTIMATED, meaning: str = "") -> Traced:
@@ -309,17 +316,25 @@ def training(report: TrainingReport, tokens: float) -> list[How]:
     def days() -> Real:
         return training_days(budget, named("tokens per second", speed(), "1/s"))
 
+    def within(metric: str, value: float, unit: str = "") -> Callable[[], str]:
+        return partial(training_text, report, metric, value, unit)
+
+    time, cost, held = report.days(tokens), report.cost_usd(tokens), report.memory.total
+
+    def rent() -> Real:
+        return _rent(named("days", days(), ""), devices, gpu.usd_per_hour)
+
     return [
-        card("Step", report.step_s, "s", step),
-        card("Tokens/s", report.tokens_per_s, "", speed),
-        card("MFU", report.mfu, "", utilization(report.model_flops, "model FLOPs")),
-        card("HFU", report.hfu, "", utilization(report.hardware_flops, "executed FLOPs")),
-        card("Memory", report.memory.total, "B", lambda: _sum(kinds)),
-        card("Days", report.days(tokens), "", days),
-        card(
-            "Cost", report.cost_usd(tokens), "USD", lambda: _rent(named("days", days(), ""), devices, gpu.usd_per_hour)
-        ),
-    ]
+        card("Step", report.step_s, "s", step, within("step_s", report.step_s, "s")),
+        card("Tokens/s", report.tokens_per_s, "", speed, within("tokens_per_s", report.tokens_per_s)),
+        card("MFU", report.mfu, "", utilization(report.model_flops, "model FLOPs"),
+             within("mfu", report.mfu, "share")),
+        card("HFU", report.hfu, "", utilization(report.hardware_flops, "executed FLOPs"),
+             within("hfu", report.hfu, "share")),
+        card("Memory", held, "B", lambda: _sum(kinds), within("memory_bytes_per_gpu", held, "B")),
+        card("Days", time, "", days, within("days", time)),
+        card("Cost", cost, "USD", rent, within("cost", cost, "USD")),
+    ]  # fmt: skip
 
 
 def _sum(parts: Sequence[Real]) -> Real:

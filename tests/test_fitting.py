@@ -7,10 +7,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from perfmodel import Scenario, estimate, from_query, from_row
-from perfmodel.calibration import KNOBS, calibrated, constants_of, parse, text_of
+from perfmodel.calibration import KNOBS, calibrated, constants_of, parse, text_of, words
 from perfmodel.figures import validation as figures
-from perfmodel.fitting import answer, fit, fitted, predict, residual_rows, roofs
+from perfmodel.fitting import answer, aside_text, fit, fitted, predict, residual_rows, roofs
 from perfmodel.kernels import kernel
+from perfmodel.languages import said
 from perfmodel.measurements import read_measurements
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -179,3 +180,29 @@ def test_page_names_what_is_wrong() -> None:
     app.text_area(key="measured.text").set_value("<b>hello</b>, world").run()
     assert not app.exception
     assert any("no known format" in error.value.replace("\\", "") for error in app.error)
+
+
+def test_the_answer_says_how_far_off_and_what_is_open() -> None:
+    """A small error is in percent, a large one a factor; as many constants as rows leave none to check them."""
+    text = "what,seconds,bytes\ncopy,0.01,2000000000\ncopy,0.02,4000000000\ncached_copy,1e-5,2097152\n"
+    found = fit(read_measurements(text, Scenario(gpu="h100-sxm")))
+    assert "misses them by a factor of 13." in answer(found)
+    assert "What these rows do not tell" in answer(found)
+    assert aside_text(found) == "Copies within the cache, not fitted: 2.1 MB at 210 GB/s"
+    exact = fit(read_measurements("what,seconds,bytes\ncopy,0.001,2000000000\nlaunch,9e-6,\n", Scenario()))
+    assert "There are as many constants as measurements" in answer(exact)
+
+
+def test_too_few_measurements_are_counted() -> None:
+    """One row cannot be fitted: the sentence says how many are needed."""
+    with pytest.raises(ValueError, match="only 1 measurement: at least 2 are needed to fit"):
+        fit(read_measurements("what,seconds,bytes\ncopy,0.001,2000000000\n", Scenario()))
+
+
+def test_what_the_page_says_of_a_fit_is_in_chinese_too() -> None:
+    """Sentences and headings of a fit are in the catalogue; names of kernels and constants stay."""
+    text = "what,seconds,bytes\ncopy,0.001,2000000000\nlaunch,9e-6,\ncached_copy,1e-5,2097152\n"
+    found = fit(read_measurements(text, Scenario()))
+    said_texts = [answer(found), f"{aside_text(found)}.", figures.describe_fitted(found), *residual_rows(found)[0]]
+    said_texts += [figures.describe_roofline(roofs(found)), *found.rows()[0], words("mem:0.3,step_us:1500")]
+    assert [text for text in said_texts if said(text, "zh").missing] == []

@@ -1,6 +1,7 @@
 """The calibrator: what it measures on this machine is a file that the page reads and the fit takes."""
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -101,10 +102,17 @@ def test_what_cannot_be_measured_is_named(
 
 def test_the_least_of_several_rounds_counts() -> None:
     """What else a machine does only adds to a time: of 3, 1 and 2 s the 1 s stays, in the order of the tasks."""
-    times = iter((3.0, 5.0, 1.0, 6.0, 2.0, 4.0))
-    tasks = [Task("launch", {"n": n}, lambda: lambda: None) for n in range(2)]
-    found = least_of(tasks, 60.0, lambda _call, _budget: next(times), 3)
-    assert [(sample.fields["n"], sample.seconds) for sample in found] == [(0, 1.0), (1, 4.0)]
+    times = {0: [3.0, 1.0, 2.0], 1: [5.0, 6.0, 4.0], 2: [7.0, 8.0, 9.0]}
+    order: list[int] = []
+    tasks = [Task("launch", {"n": n}, lambda n=n: lambda: n) for n in range(3)]
+
+    def clock(call: Callable[[], int], _budget: float) -> float:
+        order.append(call())
+        return times[call()].pop(0)
+
+    found = least_of(tasks, 60.0, clock, 3)
+    assert [(sample.fields["n"], sample.seconds) for sample in found] == [(0, 1.0), (1, 4.0), (2, 7.0)]
+    assert order == [0, 1, 2, 1, 2, 0, 2, 0, 1]
 
 
 def test_copies_within_the_cache_are_filed_apart() -> None:

@@ -88,7 +88,7 @@ def _open(card: Card, key: str) -> None:
         label = "Open what it was computed from"
         st.pills(label, deeper, key=pick, format_func=shown.__getitem__, on_change=_deeper, args=(key, pick))
     _promise(trail[-1].contract)
-    st.caption(_trust(trail[-1]))
+    st.caption("  \n".join(filter(None, (_trust(trail[-1]), _measured(trail[-1])))))
 
 
 def _deeper(key: str, pick: str) -> None:
@@ -153,6 +153,11 @@ def _trust(card: Card) -> str:
     if not guesses:
         return "Confidence: derived from published numbers."
     return f"Confidence: rests on {len(guesses)} estimate{'s' * (len(guesses) > 1)}: {plain('; '.join(guesses))}."
+
+
+def _measured(card: Card) -> str:
+    text = card.measured()
+    return f"Measured: {plain(text)}." if text else ""
 
 
 def _texts(card: Any) -> None:

@@ -67,13 +67,15 @@ class Argument:
 class Card:
     """A number that opens: the formula that computed it, evaluated on today's numbers. Built when it is looked at.
 
-    `value` is what the report shows; `make` runs the computation again on traced numbers.
+    `value` is what the report shows; `make` runs the computation again on traced numbers; `measured` says between
+    what comparable measurements lie, nothing for a number that is counted.
     """
 
     title: str
     value: float
     unit: str
     make: Callable[[], Traced]
+    measured: Callable[[], str] = str
 
     @cached_property
     def traced(self) -> Traced:

@@ -8,6 +8,7 @@ from functools import partial
 from weakref import WeakValueDictionary
 
 from perfmodel.blocks import parameters
+from perfmodel.confidence import confidence_text
 from perfmodel.explain.cards import Card
 from perfmodel.explain.docstrings import Formula, contract
 from perfmodel.explain.given import DEFINITION, GIVEN, spaced
@@ -170,7 +171,9 @@ def explain_metric(report: Report, name: str) -> Card:
     if name not in METRICS:
         raise ValueError(f"metric={name!r} has no card; there are {', '.join(METRICS)}")
     metric, run = METRICS[name], rerun(report)
-    return Card(metric.title, float(metric.value(report)), metric.unit, lambda: _traced(metric.make(run), metric.title))
+    value = float(metric.value(report))
+    measured = partial(confidence_text, report, name, value, metric.unit)
+    return Card(metric.title, value, metric.unit, lambda: _traced(metric.make(run), metric.title), measured)
 
 
 def explain_op(report: Report, phase: str, name: str) -> Card:

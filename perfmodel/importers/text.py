@@ -42,7 +42,7 @@ def decoded(data: bytes, what: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ValueError(f"{what} is not a text file in UTF-8; a JSON file is needed") from None
+        raise ValueError(f"{what} is not a text file in UTF-8: save it as plain text") from None
 
 
 def read_object(text: str, what: str) -> dict[str, Any]:

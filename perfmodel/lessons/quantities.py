@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any
 
-from perfmodel import breakdown, notebook
+from perfmodel import breakdown, notebook, ours
 from perfmodel.batching import batch_curve
 from perfmodel.blocks import parameters
 from perfmodel.convnet import RESNET_50, Conv
@@ -257,6 +257,11 @@ def notebook_measured_s(width: float) -> float:
     return notebook.MEASURED_WIDTHS[int(width)]
 
 
+def ours_s(axis: str, value: float) -> float:
+    """Return a time of the small Llama that we measured ourselves, on the first of our machines [s]."""
+    return next(iter(ours.machines().values())).measured_s(axis, int(value))
+
+
 def notebook_share(part: str, width: float) -> float:
     """Return the share of attention, mlp or rest in the device time of a token in the notebook."""
     return notebook.device_shares(int(width))[part]
@@ -281,6 +286,7 @@ _OWN = (
 _FREE = (
     model_kv_per_token, model_cache, network_s, network_knee, network_need_s, network_flops, mlp_parameters,
     conv_weights, conv_reuse, conv_intensity, notebook_s, notebook_measured_s, notebook_share, notebook_op_s,
+    ours_s,
 )  # fmt: skip
 #: Numbers of a report under their own name: `ttft_s(batch=8)`. `chip_seconds` is the formula: it says of what.
 _RESULTS = (*(name for name in PLAIN_RESULTS if name != "chip_seconds"), "prefill_s")
