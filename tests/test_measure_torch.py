@@ -17,8 +17,8 @@ from perfmodel.blocks import parameters
 from perfmodel.dimensions import Dimensions
 from perfmodel.estimate import setup
 from perfmodel.measure import Wish, decoder, kernels, measure, reduce
-from perfmodel.measure.device import IN_GRAPH, WARM_UP, Cuda, Device, Replay, device_of, torch_module
-from perfmodel.measure.timing import csv_text
+from perfmodel.measure.device import IN_GRAPH, WARM_UP, Cuda, Device, Repeated, Replay, device_of, torch_module
+from perfmodel.measure.timing import csv_text, provenance, timed
 from perfmodel.measurements import read_measurements
 from perfmodel.notebook import llama_shape
 from perfmodel.workload import decode
@@ -107,7 +107,10 @@ def test_every_kind_of_task_runs_and_is_read_back(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(decoder, "AXES", {"cpu": axes})
     monkeypatch.setattr(decoder, "LAYERS", 2)
     monkeypatch.setattr(kernels, "SWEEPS", {"cpu": sweep})
-    samples, about = measure(Wish(30.0, "cpu", "torch", 1, True))
+    place = Device(torch_module(), busy=True)
+    tasks = [*kernels.tasks(place), *decoder.tasks(place)]
+    samples = timed(tasks, 600.0, lambda call, _budget: place.clock(call, 0.0))
+    about = provenance(place.about(), 1)
     found = read_measurements(csv_text(samples, about), Scenario(gpu="epyc-genoa-core"))
     assert found.problems == ()
     assert {row.what for row in found.rows} == {"launch", "copy", "gemm", "attention", "tpot", "prefill", "e2e"}
@@ -210,13 +213,10 @@ def test_events_give_the_time_of_one_call_in_seconds() -> None:
     assert isinstance(place, Cuda)
     np.testing.assert_allclose(place.clock(busy(cuda), 0.01), 2e-3, rtol=1e-12)
 
-    class Ten:
-        calls = 10
-
-        def __call__(self) -> None:
-            busy(cuda)()
-
-    np.testing.assert_allclose(place.clock(Ten(), 0.01), 2e-4, rtol=1e-12)
+    replay = Replay(fake_torch(cuda), busy(cuda), 10)
+    replay.graph.replay = busy(cuda)
+    np.testing.assert_allclose(place.clock(replay, 0.01), 2e-4, rtol=1e-12)
+    np.testing.assert_allclose(place.clock(Repeated(busy(cuda), 7), 0.01), 2e-3, rtol=1e-12)
     assert cuda.log.index("synchronized") < cuda.log.index("waited for an event")
 
 

@@ -148,6 +148,19 @@ class Cuda(Device):
         return float(sorted(times)[len(times) // 2])
 
 
+class Repeated:
+    """A call made `calls` times in a row, so that the marks of the clock are spread over many."""
+
+    def __init__(self, call: Call, calls: int) -> None:
+        """Hold the call."""
+        self.call, self.calls = call, calls
+
+    def __call__(self) -> None:
+        """Make them all."""
+        for _ in range(self.calls):
+            self.call()
+
+
 class Replay:
     """A call captured `calls` times in one CUDA graph."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from perfmodel.measure.cpu import copy_task
-from perfmodel.measure.device import BF16_FROM, Call, Device
+from perfmodel.measure.device import BF16_FROM, Call, Device, Repeated
 from perfmodel.measure.timing import Task
 from perfmodel.precision import BITS
 from perfmodel.units import MIB
@@ -57,6 +57,8 @@ KINDS = {"fp32": "float32", "tf32": "float32", "bf16": "bfloat16", "fp16": "floa
          "int8": "int8"}  # fmt: skip
 #: The compute capability from which tensor cores know a type.
 CAPABILITY = {"bf16": BF16_FROM, "tf32": (8, 0), "fp8": (8, 9), "int8": (7, 5)}
+#: Launches between two marks of a device's clock: a mark takes its time too.
+LAUNCHES = 100
 #: The least rows that PyTorch's integer product takes on a CUDA device.
 INT8_ROWS = 17
 
@@ -64,9 +66,11 @@ INT8_ROWS = 17
 def tasks(device: Device) -> Iterator[Task]:
     """Yield every kernel that is timed."""
     sweep = SWEEPS[device.name]
-    yield Task("launch", {}, _replayed(device, lambda: _add(device)))
-    if device.name == "cuda":
-        yield Task("launch", {"engine": "eager"}, lambda: _add(device))
+    if device.graphs:
+        yield Task("launch", {}, lambda: device.replayed(_add(device), LAUNCHES))
+        yield Task("launch", {"engine": "eager"}, lambda: Repeated(_add(device), LAUNCHES))
+    else:
+        yield Task("launch", {}, lambda: _add(device))
     for size in sweep.copies:
         yield copy_task(size, device.cache_bytes, _replayed(device, _copy(device, size)))
     for dtype in sweep.dtypes:
