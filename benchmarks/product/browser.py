@@ -51,25 +51,34 @@ window.watch = (() => {
 })();
 """
 _VITALS = """
-window.vitals = {shift: 0, long: 0, longest: 0};
+window.vitals = {shift: 0, tasks: 0, blocked: 0, longest: 0, largest: 0};
 new PerformanceObserver(list => list.getEntries().forEach(e => {
   if (!e.hadRecentInput) vitals.shift += e.value; })).observe({type: 'layout-shift', buffered: true});
 new PerformanceObserver(list => list.getEntries().forEach(e => {
-  vitals.long += e.duration; vitals.longest = Math.max(vitals.longest, e.duration); }))
+  vitals.tasks += 1; vitals.blocked += e.duration - 50; vitals.longest = Math.max(vitals.longest, e.duration); }))
   .observe({type: 'longtask', buffered: true});
+new PerformanceObserver(list => list.getEntries().forEach(e => { vitals.largest = e.startTime; }))
+  .observe({type: 'largest-contentful-paint', buffered: true});
 """
 
 
 @dataclass(frozen=True)
 class Start:
-    """A cold start: launch to first figure, page to first figure, what came over the wire, what the page did."""
+    """A cold start: launch to first figure, page to first figure, what came over the wire, what the page did.
+
+    A task above 50 ms is long, and what it has beyond them blocks the reader; the largest paint is that of the largest
+    text or image; a layout shift is a share of the screen that moved, times how far.
+    """
 
     launch_s: float
     page_s: float
     transferred_bytes: float
     requests: int
     layout_shift: float
+    long_tasks: int
+    blocked_s: float
     longest_task_s: float
+    largest_paint_s: float
 
 
 @contextmanager
@@ -97,8 +106,18 @@ def first_figure(browser: Browser, server: Server) -> Start:
     page.wait_for_timeout(1500)
     vitals = page.evaluate("vitals")
     context.close()
-    launch = drawn - server.started
-    return Start(launch, drawn - began, sum(sizes), len(sizes), float(vitals["shift"]), float(vitals["longest"]) / 1e3)
+    seconds = {name: float(vitals[name]) / 1e3 for name in ("blocked", "longest", "largest")}
+    return Start(
+        drawn - server.started,
+        drawn - began,
+        sum(sizes),
+        len(sizes),
+        float(vitals["shift"]),
+        int(vitals["tasks"]),
+        seconds["blocked"],
+        seconds["longest"],
+        seconds["largest"],
+    )
 
 
 def slider_to_figure(browser: Browser, address: str, samples: int, warmup: int = 4) -> list[float]:
