@@ -125,7 +125,10 @@ def test_the_proxy_protects_and_the_page_obeys(browser: Browser, proxy: Proxy) -
     with urllib.request.urlopen(f"{proxy.url}/_stcore/health") as answer:
         headers = answer.headers
     assert "frame-ancestors 'self'" in headers["Content-Security-Policy"]
+    assert "object-src 'none'" in headers["Content-Security-Policy"]
     assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert "camera=()" in headers["Permissions-Policy"]
     assert any(text.startswith("replica=") and "HttpOnly" in text for text in headers.get_all("Set-Cookie", []))
     complaints: list[str] = []
     tab = open_home(browser, proxy, complaints)
