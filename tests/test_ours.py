@@ -80,7 +80,7 @@ def test_a_figure_shows_every_point_of_its_axis(axis: str) -> None:
     lines, points = figures.figure(machine, axis)["data"], machine.along(axis)
     assert all(line["x"] == [p.value for p in points] for line in lines)
     assert lines[-1]["y"] == [p.measured_s for p in points]
-    assert f"From {points[0].value:,} to {points[-1].value:,}" in figures.describe(machine, axis)
+    assert f"from {points[0].value:,} to {points[-1].value:,}" in figures.describe(machine, axis)
 
 
 def test_what_was_not_measured_is_named() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 from perfmodel.figures import theme
 from perfmodel.figures.catalogue import scale
 from perfmodel.figures.theme import MARGIN, NEUTRAL, REGIME_COLOURS, SERIES_COLOURS, Figure, Mark
 from perfmodel.ours import AXES, Machine
 from perfmodel.units import count, show
 
-#: Room around the points, as a factor.
-ROOM = 1.5
+#: Room around the points, and between values that are written out, as factors.
+ROOM, APART = 1.5, 1.4
 FITTED, AS_IS, MEASURED = REGIME_COLOURS["memory"], NEUTRAL, SERIES_COLOURS[0]
 MARKS = (
     Mark("●", MEASURED, "measured"),
@@ -31,9 +33,11 @@ def figure(machine: Machine, axis: str) -> Figure:
         _series(x, measured, "measured", mode="markers", marker={"color": MEASURED, "size": 10}),
     ]
     times = (*measured, *fitted, *as_is)
+    # A text at each value that is far enough from the next one for it.
+    seen = [a for a, b in zip(x, [*x[1:], math.inf], strict=True) if b / a > APART]
     axes = {
         "xaxis": scale(x[0] / ROOM, x[-1] * ROOM, "", AXES[axis].capitalize())
-        | {"tickvals": x, "ticktext": [count(value) for value in x]},
+        | {"tickvals": seen, "ticktext": [count(value) for value in seen], "tickangle": 0},
         "yaxis": scale(min(times) / ROOM, max(times) * ROOM, "s", "Time"),
     }
     return {
@@ -52,8 +56,10 @@ def describe(machine: Machine, axis: str) -> str:
     """Return in one sentence what a sweep shows: its ends, measured and fitted."""
     points = machine.along(axis)
     first, last = points[0], points[-1]
+    measured, fitted = (
+        [show(getattr(point, name), "s") for point in (first, last)] for name in ("measured_s", "fitted_s")
+    )
     return (
-        f"From {first.value:,} to {last.value:,} {AXES[axis]} the time grows from {show(first.measured_s, 's')} to "
-        f"{show(last.measured_s, 's')}; fitted on the kernels alone we say {show(first.fitted_s, 's')} and "
-        f"{show(last.fitted_s, 's')}."
+        f"Time over {AXES[axis]}: from {first.value:,} to {last.value:,} it grows from {measured[0]} to {measured[1]}; "
+        f"fitted on the kernels alone we say {fitted[0]} and {fitted[1]}."
     )
