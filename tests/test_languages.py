@@ -1,12 +1,18 @@
-"""The interface in English and Chinese: no key is missing, the places to fill agree, the link carries the language."""
+"""The interface in English and Chinese: no key is stale, the places to fill agree, the link carries the language."""
 
+import ast
+import math
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from perfmodel.languages import LANGUAGES, LINK_KEY, catalogue, is_words, masked, said, slots, translate
-from tests.test_pages import link, run
+from tests.test_pages import ROOT, link, run
 
 OTHERS = [language for language in LANGUAGES if language != "en"]
 
@@ -25,6 +31,62 @@ def test_translation_is_a_fixed_point(language: str) -> None:
     """What is translated already is not translated again, so that texts may pass the boundary twice."""
     for other in catalogue(language).values():
         assert not is_words(other) or translate(other, language) == other
+
+
+def told(data: Any) -> Iterator[str]:
+    """Every text in what a file says: a TOML table, or the syntax tree of Python with gaps where values go."""
+    if isinstance(data, ast.AST):
+        yield from (n.value for n in ast.walk(data) if isinstance(n, ast.Constant) and isinstance(n.value, str))
+    elif isinstance(data, dict):
+        yield from (text for pair in data.items() for part in pair for text in told(part))
+    elif isinstance(data, list):
+        yield from (text for part in data for text in told(part))
+    elif isinstance(data, str):
+        yield data
+
+
+def words_of(text: str) -> str:
+    """The words of a text in small letters, with a space on each side."""
+    return f" {' '.join(re.findall('[a-z]+', text.lower()))} "
+
+
+@cache
+def project() -> str:
+    """The words of everything that the program says, a line for each text; the catalogues themselves aside."""
+    code = [ROOT / "app.py", *(path for folder in ("pages", "perfmodel") for path in (ROOT / folder).rglob("*.py"))]
+    data = [path for folder in ("hardware_specs", "perfmodel") for path in (ROOT / folder).rglob("*.toml")]
+    files: list[Any] = [ast.parse(path.read_text(encoding="utf-8")) for path in code]
+    files += [tomllib.loads(path.read_text(encoding="utf-8")) for path in data if path.parent.name != "languages"]
+    return "\n".join(words_of(text) for file in files for text in told(file))
+
+
+def runs(words: list[str]) -> float:
+    """Into how few runs of words that stand in the project a list of words divides; infinite where one is in none."""
+    count = 0
+    while words:
+        longest = next((n for n in range(len(words), 0, -1) if words_of(" ".join(words[:n])) in project()), 0)
+        if not longest:
+            return math.inf
+        words, count = words[longest:], count + 1
+    return count
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_no_key_is_stale(language: str) -> None:
+    """What a key says between its places still stands in the program: in few pieces, as texts are put together."""
+    for english in catalogue(language):
+        for part in re.split(r"\{\{\w+\}\}", english):
+            words = words_of(part).split()
+            assert runs(words) <= max(3, (len(words) + 1) // 2), f"{english!r} is said nowhere: {part!r}"
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_no_key_stands_twice(language: str) -> None:
+    """A key is found with a capital or without, with a closing stop or without: no two differ in that alone."""
+    known = catalogue(language)
+    for english, other in known.items():
+        twin = known.get(english[:1].upper() + english[1:]) if english[:1].islower() else known.get(english + ".")
+        assert twin is None or twin.rstrip("。.") != other, english
 
 
 def test_english_is_untouched() -> None:

@@ -31,7 +31,7 @@ _UNIT = (
 _NUMBER = rf"(?:%\{{[^}}]*\}}|[≈~<>≥≤±+−–-]?\$?(?:\d+(?:,\d{{3}})*(?:\.\d+)?(?:e[+-]?\d+)?|∞)(?:[ \u00a0]?{_UNIT})?)"
 _NUMBERS = re.compile(rf"(?<![\w.{{]){_NUMBER}(?![\w}}])")
 REST = "rest"
-_ANY, _PART = r".+", r"[^;\n]+?"
+_ANY, _PART = r".+", r"[^;\n]+?(?<![,:.])"
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
 #: A word of a language: what has digits or capitals only is an identifier, a unit or a name.
 _WORD = re.compile(r"(?<![\w./-])(?:[A-Za-z][a-z]{2,}|no|of|in|at|by)(?!\w)")
@@ -137,13 +137,26 @@ def slots(text: str) -> list[str]:
 
 
 def _whole(text: str, language: str) -> Said | None:
+    """Look up a whole text, or failing that without its closing stop."""
+    found = _entry(text, language)
+    if found is None and text.endswith(".") and (inner := _entry(text[:-1], language)) is not None:
+        found = inner + _STOPS["."]
+    return None if found is None else Said(found)
+
+
+def _entry(text: str, language: str) -> str | None:
+    """Return what the catalogue says for a text as it is, else with its numbers as places; capital or not."""
     known = catalogue(language)
-    if text in known:
-        return Said(known[text])
     key, numbers = masked(text)
-    if not numbers or key not in known:
-        return None
-    return Said(_SLOT.sub(lambda slot: numbers[int(slot[1]) - 1], known[key]))
+    if found := known.get(text) or known.get(_recased(text)):
+        return found
+    if numbers and (found := known.get(key) or known.get(_recased(key))):
+        return _SLOT.sub(lambda slot: numbers[int(slot[1]) - 1], found)
+    return None
+
+
+def _recased(text: str) -> str:
+    return text[:1].swapcase() + text[1:]
 
 
 @lru_cache(maxsize=4)
@@ -168,13 +181,15 @@ def _pattern(key: str) -> str:
 
 
 def _patterned(text: str, language: str) -> Said | None:
+    """Match the keys with named places, a sentence with its closing stop or without."""
     for pattern, translation in _patterns(language):
         if match := pattern.fullmatch(text):
             filled = {name: said(value, language) for name, value in match.groupdict().items()}
             place = {name.removeprefix("n") if name[1:].isdigit() else name: one.text for name, one in filled.items()}
             missing = tuple(part for one in filled.values() for part in one.missing)
             return Said(_SLOT.sub(lambda slot, place=place: place[slot[1]], translation), missing)  # type: ignore[misc]
-    return None
+    inner = _patterned(text[:-1], language) if text.endswith(".") else None
+    return inner and Said(inner.text + _STOPS["."], inner.missing)
 
 
 def _divided(text: str, language: str) -> Said | None:
