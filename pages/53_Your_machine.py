@@ -28,7 +28,7 @@ def show_fit(found: Fitted) -> None:
             on_click=adopt, args=(found.cal, engine_of(found)),
         )  # fmt: skip
         st.caption(f"They travel in the link as `cal={found.cal}`: {words(found.cal)}.")
-    page.table(found.rows(), "constants")
+    st.table([{name: plain(text) for name, text in row.items()} for row in found.rows()], hide_index=True)
     left, right = st.columns(2)
     with left:
         pairs = ([row.seconds for row in found.measured.rows], found.before_s, found.after_s)

@@ -20,7 +20,7 @@ from perfmodel.figures.theme import (
 from perfmodel.fitting import Fitted, Roofs
 from perfmodel.formulas.roofline import attainable_flops
 from perfmodel.score import CLOSE, NEAR, score
-from perfmodel.units import show
+from perfmodel.units import show, significant
 from perfmodel.validation import SORTS, Check, error_words, percent
 
 #: Corridors around parity, the wide one first, and how strongly they are tinted.
@@ -190,10 +190,15 @@ def roofline(roofs: Roofs) -> Figure:
         "layout": layout(
             height=340,
             margin=MARGIN | {"l": 96, "b": 52},
-            xaxis=scale(x[0], x[-1], "FLOP/B", "Arithmetic intensity"),
+            xaxis=_plain_texts(scale(x[0], x[-1], "FLOP/B", "Arithmetic intensity [FLOP/B]")),
             yaxis=scale(min(heights) / 1.3, max(heights) * ROOM, "FLOP/s", "Attainable rate"),
         ),
     }
+
+
+def _plain_texts(axis: dict[str, Any]) -> dict[str, Any]:
+    """Return a logarithmic axis whose texts leave the unit to the title: with it they overlap on a phone."""
+    return axis | {"ticktext": [significant(value) for value in axis["tickvals"]], "tickangle": 0}
 
 
 def describe_roofline(roofs: Roofs) -> str:
