@@ -55,6 +55,7 @@ otherwise the last scenario.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -68,6 +69,9 @@ from pages.parts.speech import plain, say, st
 from perfmodel import Report, Scenario, cached_estimate
 from perfmodel.figures.theme import Mark, drawn
 
+#: How long a run rests when its figures are on their way [s]. The browser draws what it has at once, in one go: what
+#: came right behind a figure would be drawn with it, and the figure would be seen that much later.
+BREATH_S = 0.06
 #: From so many options on, a secondary control is a select box.
 _MANY = 6
 _CONFIG = {
@@ -112,17 +116,20 @@ def frame(name: str, question: str, *, scenario_bar: bool = True, own_verdict: b
         for text, level in told:
             page.notice(text, level)
 
+    def finish() -> None:
+        if not now.fresh:
+            around()
+        state.write_link(now)
+
     if now.fresh:
         around()
     try:
         yield page
         page.rest()
     except Exception:
-        if not now.fresh:
-            around()  # the way out of what a page cannot show
+        finish()  # the frame is the way out of what a page cannot show
         raise
-    if not now.fresh:
-        around()
+    finish()
 
 
 @dataclass(frozen=True)
@@ -151,7 +158,9 @@ class Page:
             draw()
 
     def rest(self) -> None:
-        """Draw what was left for later."""
+        """Draw what was left for later, once the browser has had the time to draw the figures."""
+        if not self.fresh and state.session().figures[self.name]:
+            time.sleep(BREATH_S)
         for place, draw in self._rest:
             with place:
                 draw()

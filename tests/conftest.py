@@ -25,3 +25,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return "browser" if nodeid.startswith("tests/browser/") else nodeid
 
     return BrowserTogether(config, log)
+
+
+@pytest.fixture(autouse=True)
+def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no run rest for a browser where there is none."""
+    monkeypatch.setattr("pages.BREATH_S", 0.0)

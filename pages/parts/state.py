@@ -68,7 +68,7 @@ def session() -> Session:
 
 
 def begin(page: str) -> Session:
-    """Settle the scenario of this run and write its link."""
+    """Settle the scenario of this run; a page that opens writes its link at once, else it follows the figures."""
     now, link = session(), read_link()
     same = now.page == page
     now.fresh, now.from_link, now.given = not same, False, None if now.page else {}
@@ -90,7 +90,8 @@ def begin(page: str) -> Session:
     now.page, now.touched = page, False
     if now.scenario.gpu != CUSTOM:
         now.last_gpu = now.scenario.gpu
-    write_link(now)
+    if now.fresh:
+        write_link(now)
     return now
 
 
@@ -212,10 +213,8 @@ def view(page: str, key: str, allowed: Callable[[str], bool], default: str) -> t
     shown = now.views.setdefault(page, {})
     asked = shown.setdefault(key, default)
     if allowed(asked):
-        write_link(now)
         return asked, ""
     shown[key] = default
-    write_link(now)
     return default, asked if now.from_link else ""
 
 
