@@ -29,16 +29,16 @@ window.watch = (() => {
     return send.apply(this, arguments);
   };
   addEventListener('keydown', event => { key = event.timeStamp; }, true);
-  const shown = () => [...document.querySelectorAll(selector)].map(figure => figure.src || [...figure.querySelectorAll(
-    'path, rect, text, circle, image')].map(n => n.getAttribute('d') || n.getAttribute('transform') ||
-    n.getAttribute('height') || n.textContent).join('|')).join('#');
+  const shown = () => [...document.querySelectorAll(selector)].sort((a, b) => (a.tagName === 'IMG') - (b.tagName ===
+    'IMG')).map(figure => figure.src || [...figure.querySelectorAll('path, rect, text, circle, image')].map(
+    n => n.getAttribute('d') || n.getAttribute('transform') || n.getAttribute('height') || n.textContent).join('|'));
   const tick = () => {
     if (!on) return;
-    const now = shown();
-    if (now !== last) {
+    const now = shown(), moved = now.map((text, i) => text === last[i] ? -1 : i).filter(i => i >= 0);
+    if (moved.length || now.length !== last.length) {
       last = now;
       const painted = new MessageChannel();
-      painted.port1.onmessage = () => changes.push(performance.now());
+      painted.port1.onmessage = () => changes.push({at: performance.now(), moved});
       painted.port2.postMessage(0);
     }
     requestAnimationFrame(tick);
@@ -120,8 +120,16 @@ def first_figure(browser: Browser, server: Server) -> Start:
     )
 
 
-def slider_to_figure(browser: Browser, address: str, samples: int, warmup: int = 4) -> list[float]:
-    """Return the seconds from a key press on the batch slider to figures that stay still, one by one.
+@dataclass(frozen=True)
+class Drawn:
+    """Seconds from a key press until the page's first figure stands still, and until all of them do."""
+
+    first_s: float
+    all_s: float
+
+
+def slider_to_figure(browser: Browser, address: str, samples: int, warmup: int = 4) -> list[Drawn]:
+    """Return what each of so many key presses on the batch slider took; a picture counts behind the Plotly figures.
 
     Empty for a page without the slider, without a figure, or whose figures do not depend on the batch.
     """
@@ -135,16 +143,16 @@ def slider_to_figure(browser: Browser, address: str, samples: int, warmup: int =
         page.wait_for_function(_DRAWN, arg=FIGURE, polling=50, timeout=_PATIENCE_MS)
         page.wait_for_timeout(2000)
         found = [_press(page, slider) for _ in range(warmup)]
-        if any(seconds is not None for seconds in found):
+        if any(found):
             found += [_press(page, slider) for _ in range(samples)]
     except TimeoutError:
         found = []  # a page of words, or one that the batch has no place on
     finally:
         context.close()
-    return [seconds for seconds in found[warmup:] if seconds is not None]
+    return [drawn for drawn in found[warmup:] if drawn]
 
 
-def _press(page: Page, slider: Any) -> float | None:
+def _press(page: Page, slider: Any) -> Drawn | None:
     """Move the slider by one step; None when no figure changed (the page shows none that depends on it)."""
     at_end = slider.evaluate("e => +e.value >= +e.max")
     slider.focus()
@@ -155,8 +163,13 @@ def _press(page: Page, slider: Any) -> float | None:
     while time.perf_counter() < until:
         page.wait_for_timeout(25)
         state = page.evaluate("watch.state()")
-        settled = state["now"] - max([state["socket"], *state["changes"]]) > _QUIET_MS
+        last = max([state["socket"], *(change["at"] for change in state["changes"])])
+        settled = state["now"] - last > _QUIET_MS
         if settled and state["socket"] > state["key"] > 0 and (state["changes"] or state["now"] > state["key"] + 1500):
             break
     page.evaluate("watch.stop()")
-    return (state["changes"][-1] - state["key"]) / 1e3 if state["changes"] else None
+    moved = [index for change in state["changes"] for index in change["moved"]]
+    if not moved:
+        return None
+    first = max(change["at"] for change in state["changes"] if min(moved) in change["moved"])
+    return Drawn((first - state["key"]) / 1e3, (state["changes"][-1]["at"] - state["key"]) / 1e3)
