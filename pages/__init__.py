@@ -55,10 +55,9 @@ otherwise the last scenario.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -66,12 +65,10 @@ from typing import Any
 from pages.parts import alone, head, share, sidebar, speech, state
 from pages.parts.cards import how, render
 from pages.parts.speech import plain, say, st
+from pages.parts.waiting import Waiting
 from perfmodel import Report, Scenario, cached_estimate
 from perfmodel.figures.theme import Mark, drawn
 
-#: How long a run rests when its figures are on their way [s]. The browser draws what it has at once, in one go: what
-#: came right behind a figure would be drawn with it, and the figure would be seen that much later.
-BREATH_S = 0.06
 #: From so many options on, a secondary control is a select box.
 _MANY = 6
 _CONFIG = {
@@ -96,11 +93,11 @@ def frame(name: str, question: str, *, scenario_bar: bool = True, own_verdict: b
     now = state.begin(name)
     figures, now.figures[name] = now.figures.get(name, []), []
     if now.alone:
-        yield Page(name, now.scenario, cached_estimate(now.scenario), *alone.begin(now), fresh=True)
+        yield Page(name, now.scenario, cached_estimate(now.scenario), *alone.begin(now), Waiting(opens=True))
         return
     with st.container(gap="xsmall"):
         parts, top, messages = (st.container(gap="xsmall") for _ in range(3))
-    page = Page(name, now.scenario, cached_estimate(now.scenario), messages, top, fresh=now.fresh)
+    page = Page(name, now.scenario, cached_estimate(now.scenario), messages, top, Waiting(now.fresh))
 
     def around() -> None:
         if scenario_bar:
@@ -125,7 +122,7 @@ def frame(name: str, question: str, *, scenario_bar: bool = True, own_verdict: b
         around()
     try:
         yield page
-        page.rest()
+        page.waiting.draw(bool(now.figures[name]))
     except Exception:
         finish()  # the frame is the way out of what a page cannot show
         raise
@@ -141,29 +138,11 @@ class Page:
     report: Report
     messages: Any
     top: Any
-    #: The page opens with this run; otherwise something changed on it.
-    fresh: bool
-    _rest: list[tuple[Any, Callable[[], object]]] = field(default_factory=list)
+    waiting: Waiting
 
     def later(self, draw: Callable[[], object], place: Any = None) -> None:
-        """Draw a part of the page in its place, but after the figures when something changes; also a decorator.
-
-        Numbers, tables and cards wait by themselves.
-        """
-        place = place or st.container()
-        if not self.fresh:
-            self._rest.append((place, draw))
-            return
-        with place:
-            draw()
-
-    def rest(self) -> None:
-        """Draw what was left for later, once the browser has had the time to draw the figures."""
-        if not self.fresh and state.session().figures[self.name]:
-            time.sleep(BREATH_S)
-        for place, draw in self._rest:
-            with place:
-                draw()
+        """Leave a costly part that holds no control for after the figures; numbers, tables and cards wait anyway."""
+        self.waiting.add(draw, place)
 
     def verdict(self, sentence: str, summary: str) -> None:
         """Say the answer in one sentence on top of the page, and in one line what it is about."""

@@ -30,4 +30,4 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.fixture(autouse=True)
 def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no run rest for a browser where there is none."""
-    monkeypatch.setattr("pages.BREATH_S", 0.0)
+    monkeypatch.setattr("pages.parts.waiting.BREATH_S", 0.0)

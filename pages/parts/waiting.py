@@ -1,0 +1,39 @@
+"""What of a page waits for its figures when something changes: the eye follows the figure, the rest may come after."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pages.parts.speech import st
+
+#: How long a run rests when its figures are on their way [s]. A browser draws what it has in one go: what came right
+#: behind a figure would be drawn with it, and the figure would be seen that much later. Resting costs no processor.
+BREATH_S = 0.06
+
+
+class Waiting:
+    """The parts of one run of a page that wait, each with its place; none does while the page opens."""
+
+    def __init__(self, opens: bool) -> None:
+        """Begin a run."""
+        self._opens = opens
+        self._parts: list[tuple[Any, Callable[[], object]]] = []
+
+    def add(self, draw: Callable[[], object], place: Any = None) -> None:
+        """Draw a part in its place (here, where none is given): at once if the page opens, else when asked to."""
+        place = place or st.container()
+        if not self._opens:
+            self._parts.append((place, draw))
+            return
+        with place:
+            draw()
+
+    def draw(self, figures: bool) -> None:
+        """Draw what waits; behind figures, once the browser has had the time to draw them."""
+        if figures and not self._opens:
+            time.sleep(BREATH_S)
+        for place, draw in self._parts:
+            with place:
+                draw()
