@@ -49,7 +49,7 @@ class Workload:
         """Shape of every result."""
         if type(self.batch) is type(self.new) is type(self.past) is float:
             return ()
-        return np.broadcast_shapes(*(np.shape(v) for v in (self.batch, self.new, self.past)))
+        return np.broadcast_shapes(*(v.shape for v in (self.batch, self.new, self.past) if isinstance(v, np.ndarray)))
 
 
 def prefill(batch: Any, new: Any, past: Any = 0) -> Workload:
