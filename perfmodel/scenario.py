@@ -337,7 +337,8 @@ def problem_text(record: type[BaseModel], problem: Any, names: Mapping[str, str]
     if not problem["loc"]:
         return str(cause or problem["msg"])
     name = str(problem["loc"][0])
-    shown = (names or {}).get(name, name)
+    # An unknown name came from outside: cut, and control characters written out.
+    shown = (names or {}).get(name) or repr(name[:40])[1:-1]
     value = (
         f"{problem['input']!r:.80}"
         if isinstance(problem["input"], (str, int, float))

@@ -30,6 +30,17 @@ def test_seeds_lead_inside(name: str) -> None:
     assert sum(knock(name, seed) for seed in DOORS[name].seeds) > 0
 
 
+def test_what_the_searches_found() -> None:
+    """A text that once broke a door's law never does again."""
+    for name, text in (
+        ("batch", '{"model": {"lay\\rs": 2, "hidden": 64}}'),
+        ("calibration", "mem:\x1b0.83"),
+        ("kernels", '{"kernel": "gemm", "gpu": "h100-sxm", "\x7fm": 1}'),
+        ("lengths", "\x1binput,output\n100,10\n"),
+    ):
+        assert not knock(name, text)
+
+
 @pytest.mark.parametrize("text", ["1" * 200_000 + ",3\n", '"' + "1," * 90_000 + "\n"])
 def test_a_table_with_an_enormous_field(text: str) -> None:
     """Python's own limit on a field of a table is a refusal like any other, and old line ends are line ends."""
