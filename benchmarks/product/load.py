@@ -16,8 +16,9 @@ from pages.parts.registry import pages
 
 SLIDER = "Batch size [sequences]"
 SLIDERS = (SLIDER, "Input length [tokens]", "Output length [tokens]")
-#: So often the memory is looked at.
-LOOKS = 50
+#: So often the memory is looked at, and so many visitors change something at once.
+LOOKS, AT_ONCE = 50, 8
+MIB = 2**20
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ async def _growth(server: Server, sessions: int, changes: int) -> Growth:
     visitors = [await Visitor.open(server.url, names[index % len(names)]) for index in range(sessions)]
     seen: list[tuple[int, float]] = []
     errors, done = sum(bool(run.exceptions) for run in first), 0
+    turn = asyncio.Semaphore(AT_ONCE)  # a longer queue would only be waited in
 
     async def wander(visitor: Visitor, seed: int) -> None:
         nonlocal done, errors
@@ -112,7 +114,9 @@ async def _growth(server: Server, sessions: int, changes: int) -> Growth:
         for _ in range(changes // sessions):
             label = draw.choice(SLIDERS)
             slider = visitor.widgets[label]
-            errors += bool((await visitor.set(label, draw.randint(int(slider.min), int(slider.max)))).exceptions)
+            async with turn:
+                run = await visitor.set(label, draw.randint(int(slider.min), int(slider.max)))
+            errors += bool(run.exceptions)
             done += 1
             if done % max(1, changes // LOOKS) == 0:
                 seen.append((done, float(process.memory_info().rss)))
