@@ -23,7 +23,7 @@ from scipy.optimize import minimize
 from perfmodel.engine import ENGINES
 from perfmodel.formulas.combine import overlapped_time
 from perfmodel.formulas.flops import attention_flops, causal_pairs, matmul_flops
-from perfmodel.formulas.occupancy import cached_bandwidth, ramped_efficiency
+from perfmodel.formulas.occupancy import cached_bandwidth, ramped_rate
 from perfmodel.generation import GENERATION_SPECS, matmul_class
 from perfmodel.hardware import ACCELERATORS
 from perfmodel.precision import Precision
@@ -112,7 +112,7 @@ def attention_model(rows: Rows, decode: bool, efficiency: float = 1.0) -> Predic
     cache = chip_column(rows, lambda chip: chip.l2_bytes)
     cache = np.where(cache > 0, cache, LARGEST_CACHE_BYTES)
     if not decode:
-        return lambda p: times(flops, ramped_efficiency(peak, new, p[3]), moved, bandwidth, p)
+        return lambda p: times(flops, ramped_rate(peak, new, p[3]), moved, bandwidth, p)
 
     # Decode hardly computes: its rate cannot be read off these rows, so it takes that of prefill.
     def predict(p: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 
 from perfmodel.collectives import Collectives, Kind
 from perfmodel.engine import Engine, KernelClass
-from perfmodel.formulas.occupancy import ramped_efficiency, streaming_time
+from perfmodel.formulas.occupancy import ramped_rate, streaming_time
 from perfmodel.formulas.types import Real
 from perfmodel.hardware import Accelerator
 from perfmodel.ops import COLLECTIVES, DECODE_UP_TO, Group, Op, stack
@@ -199,7 +199,7 @@ def achieved_rate(op: Op, kernel: KernelClass, engine: Engine, rates: Rates) -> 
     if op.unit == "linear" and rates.dequantised and not kernel.measured:
         rate = rate * engine.dequant_efficiency
     if op.kind == "attention" and kernel.ramps:
-        rate = ramped_efficiency(rate, op.shape[5], kernel.ramp_tokens)
+        rate = ramped_rate(rate, op.shape[5], kernel.ramp_tokens)
     return rate
 
 

@@ -77,26 +77,26 @@ def imbalanced_share(share: Real, skew: Real, most: Real) -> Real:
     return share * np.minimum(skew, most)
 
 
-def ramped_efficiency(efficiency: Real, tokens: Real, ramp_tokens: Real) -> Real:
-    r"""Efficiency of attention over short query sequences: tiles on the diagonal and the pipeline's start cost more.
+def ramped_rate(rate: Real, tokens: Real, ramp_tokens: Real) -> Real:
+    r"""Rate of attention over short query sequences: tiles on the diagonal and the pipeline's start cost more.
 
-    $$ e(q) = e_\infty\,\frac{q}{q + q_0} $$
+    $$ R(q) = R_\infty\,\frac{q}{q + q_0} $$
 
     Args:
-        efficiency: efficiency on long sequences, e_inf [1]
+        rate: rate on long sequences, R_inf [FLOP/s]
         tokens: query tokens of one sequence, q [1]
         ramp_tokens: length at which half of it is reached, q_0 [1]
 
     Returns:
-        efficiency, in the unit of `efficiency` [1]
+        rate on sequences of this length [FLOP/s]
 
     Validity: causal FlashAttention prefill; q_0 is about 600 on Ampere, 1100 on Hopper, 2000 on Blackwell.
     Source: fitted on 618 published prefill kernels (benchmarks/fit_kernels.py).
 
-    >>> ramped_efficiency(0.6, 1000.0, 1000.0)
-    0.3
+    >>> ramped_rate(600e12, 1000.0, 1000.0) / 1e12
+    300.0
     """
-    return efficiency * tokens / (tokens + ramp_tokens)
+    return rate * tokens / (tokens + ramp_tokens)
 
 
 def cached_bandwidth(bytes_per_s: Real, moved_bytes: Real, cache_bytes: Real, gain: Real) -> Real:
