@@ -17,14 +17,18 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.fit_collectives import OUTLIERS
+from benchmarks.fit_collectives import read as read_collectives
 from benchmarks.fit_training import fit as fit_training
 from benchmarks.requests import CALIBRATION, KINDS, read
+from benchmarks.score_collectives import without_chip, without_link
 from benchmarks.score_kernels import left_out as kernels_left_out
 from benchmarks.score_memory import misses as memory_misses
 from benchmarks.score_requests import GRADES, left_out
 from benchmarks.score_training import read_memory, read_training
 from perfmodel.bands import BANDS_FILE
 from perfmodel.engine import ENGINES
+from perfmodel.hardware import ACCELERATORS
 
 LEVEL = 0.8
 #: A band needs so many rows; a band of requests also a second family.
@@ -74,7 +78,17 @@ def collect(folder: Path) -> list[Left]:
     for (phase, family), own in memory_misses(folder).items():
         if phase == "inference":
             found += [Left("memory", "", "", family, miss) for _, miss in own]
-    return found + training(folder)
+    return found + collectives(folder) + training(folder)
+
+
+def collectives(folder: Path) -> list[Left]:
+    """Return the residuals of all-reduces: of a chip left out of its link's fit, else of a link left out altogether."""
+    rows = [row for row in read_collectives(folder / "allreduce.csv") if (row.gpu, row.ranks) not in OUTLIERS]
+    found = [(gpu, float(miss)) for gpu, _, _, misses in without_chip(rows) for miss in misses]
+    seen = {gpu for gpu, _ in found}
+    for _, own, misses in without_link(rows):
+        found += [(row.gpu, float(miss)) for row, miss in zip(own, misses, strict=True) if row.gpu not in seen]
+    return [Left("all-reduce", "", ACCELERATORS[gpu].architecture, gpu, miss) for gpu, miss in found]
 
 
 def training(folder: Path) -> list[Left]:
@@ -142,13 +156,15 @@ def widening(lefts: list[Left]) -> tuple[float, float]:
 def text(lefts: list[Left], widened: dict[str, tuple[float, float]]) -> str:
     """Return the data file."""
     requests = [x for x in lefts if x.engine]
+    # Chips of which one product is known, the best that a search found: it is in their prediction.
+    searched = {chip.architecture for chip in map(ACCELERATORS.__getitem__, ACCELERATORS) if chip.file.measured}
     head = {
         "fitted": str(datetime.date.today()),
         "source": SOURCE,
         "level": LEVEL,
         "engines": sorted({x.engine for x in requests}),
         "architectures": sorted({x.architecture for x in requests}),
-        "kernel_architectures": sorted({x.architecture for x in lefts if x.architecture and not x.engine}),
+        "kernel_architectures": sorted({x.architecture for x in lefts if x.architecture and not x.engine} | searched),
     }
     lines = [f"{key} = {json.dumps(item)}" for key, item in head.items()]
     lines += ["", "[coverage]", *(f'"{name}" = {share:.3f}' for name, (_, share) in widened.items())]

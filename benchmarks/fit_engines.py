@@ -31,6 +31,7 @@ FREE: dict[str, dict[str, tuple[float, float]]] = {
     "optimum-habana": {"host_us": (0.1, 100.0), "memory_efficiency": (0.5, 0.95), "linear_efficiency": (0.1, 0.97)},
     "llama.cpp": {
         "linear_efficiency": (0.1, 0.95),
+        "alu_efficiency": (0.1, 0.95),
         "attention_efficiency": (0.01, 0.9),
         "memory_efficiency": (0.5, 0.95),
         "dequant_ops": (1.0, 100.0),
@@ -39,12 +40,13 @@ FREE: dict[str, dict[str, tuple[float, float]]] = {
     "exllama": {"step_us": (50.0, 5000.0), "attention_efficiency": (0.01, 0.9)},
     "autoawq": {
         "linear_efficiency": (0.1, 0.95),
-        "attention_efficiency": (0.01, 0.9),
         "memory_efficiency": (0.3, 0.95),
         "step_us": (50.0, 5000.0),
     },
     "mlc-llm": {"step_us": (50.0, 5000.0)},
 }
+#: Constants that share the time of a prompt between them: one rises as the other falls, so they are moved together.
+TRADED = ("linear_efficiency", "attention_efficiency")
 #: Grades of the rows that constants are fitted on: C rows have a known confounder.
 GRADES = ("A", "B")
 SOURCE = "published requests"
@@ -92,6 +94,10 @@ def _neighbours(
     for name, (low, high) in free.items():
         for factor in (step, 1.0 / step):
             yield best | {name: float(np.clip(best[name] * factor, low, high))}
+    if set(TRADED) <= set(free):
+        for factors in ((step, 1.0 / step**2), (1.0 / step, step**2), (step, 1.0 / step), (1.0 / step, step)):
+            pairs = zip(TRADED, factors, strict=True)
+            yield best | {name: float(np.clip(best[name] * factor, *free[name])) for name, factor in pairs}
 
 
 def write(id: str, values: Mapping[str, float], rows: list[Row]) -> None:

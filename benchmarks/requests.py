@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -88,6 +89,7 @@ def predicted(metric: str, report: Report) -> float:
 def scenario_row(row: dict[str, str]) -> dict[str, object]:
     """Return a measurement as a row of `batch`."""
     pp, devices = whole(row, "pp", 1), whole(row, "n_gpu", 1)
+    experts = re.search(r"moe_ep=([2-9]|\d\d+)", row["notes"])
     math_type = data_type(row["act_dtype"]) if row["act_dtype"] else "auto"
     return {
         "model": row["model"],
@@ -102,7 +104,7 @@ def scenario_row(row: dict[str, str]) -> dict[str, object]:
         "output_len": max(1, whole(row, "output_len", 1)),
         "prefix_len": whole(row, "prefix_len", 0),
         "engine": profile(row["engine"]),
-    }
+    } | ({"ep": int(experts[1])} if experts else {})
 
 
 def read(folder: Path = CALIBRATION) -> tuple[list[Row], Counter[str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -50,10 +50,8 @@ def table(title: str, rows: list[tuple[Row, float]], key: Callable[[Row], str]) 
         print(line(name, (error for row, error in rows if key(row) == name)))
 
 
-def leave_out(rows: list[Row]) -> None:
-    """Fit without one chip of a link, then without a link at all, and print the errors on what was left out."""
-    rows = [row for row in rows if (row.gpu, row.ranks) not in OUTLIERS]
-    print(f"\nOne chip left out, its link fitted on the others\n{HEADER}")
+def without_chip(rows: list[Row]) -> Iterator[tuple[str, str, str, np.ndarray]]:
+    """Yield chip, library, link and ln(predicted / measured) where other chips of the link were fitted alone."""
     for gpu in sorted({row.gpu for row in rows}):
         kept = [row for row in rows if row.gpu != gpu]
         links = {row.link for row in rows if row.gpu == gpu} & {row.link for row in kept}
@@ -61,8 +59,11 @@ def leave_out(rows: list[Row]) -> None:
         for key in sorted({(row.backend, row.link) for row in rows if row.gpu == gpu}):
             own = [row for row in rows if row.gpu == gpu and (row.backend, row.link) == key]
             if key in fitted:
-                print(line(f"{gpu:22} {key[0]:7} {key[1]}", errors(key, fitted, own)))
-    print(f"\nOne link left out, NCCL with the defaults of the other links and the link's own start-up\n{HEADER}")
+                yield gpu, *key, errors(key, fitted, own)
+
+
+def without_link(rows: list[Row]) -> Iterator[tuple[str, list[Row], np.ndarray]]:
+    """Yield link, rows and ln(predicted / measured) of NCCL with the other links' constants and its own start-up."""
     everything = fit(rows, None)
     for link in sorted({row.link for row in rows}):
         others = {key: values for key, values in everything.items() if key[1] != link}
@@ -71,7 +72,17 @@ def leave_out(rows: list[Row]) -> None:
         moved = {name: max(0.0, v + late) if name.endswith("start") else v for name, v in values.items()}
         alone: Fitted = {("nccl", link): moved}
         own = [row for row in rows if row.link == link and row.backend == "nccl"]
-        print(line(link, errors(("nccl", link), alone, own)))
+        yield link, own, errors(("nccl", link), alone, own)
+
+
+def leave_out(rows: list[Row]) -> None:
+    """Fit without one chip of a link, then without a link at all, and print the errors on what was left out."""
+    print(f"\nOne chip left out, its link fitted on the others\n{HEADER}")
+    for gpu, backend, link, found in without_chip(rows):
+        print(line(f"{gpu:22} {backend:7} {link}", found))
+    print(f"\nOne link left out, NCCL with the defaults of the other links and the link's own start-up\n{HEADER}")
+    for link, _, found in without_link(rows):
+        print(line(link, found))
 
 
 def main() -> int:
@@ -97,7 +108,7 @@ def main() -> int:
     print(line("without the L40S host of eight", (error for _, error in kept)))
     print(line("the L40S host of eight (outlier)", (e for r, e in scored if (r.gpu, r.ranks) in OUTLIERS)))
     if options.leave_out:
-        leave_out(rows)
+        leave_out([row for row in rows if (row.gpu, row.ranks) not in OUTLIERS])
     return 0
 
 

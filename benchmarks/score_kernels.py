@@ -26,6 +26,7 @@ from benchmarks.fit_kernels import (
     read,
 )
 from benchmarks.show import HEAD, line
+from perfmodel.generation import GENERATIONS
 from perfmodel.hardware import ACCELERATORS
 from perfmodel.kernels import kernel
 from perfmodel.score import score
@@ -91,7 +92,8 @@ def left_out(folder: Path) -> Iterator[tuple[str, str, str, float]]:
                 yield from residuals_of(f"{phase} attention", chip, test, times)
     with (folder / "gemm.csv").open(newline="") as file:
         for row in csv.DictReader(file):
-            if row["family"] != FITTED:
+            # A chip without timings takes the share that the best product of this very table reached.
+            if row["family"] != FITTED and architecture(row).lower() in GENERATIONS.aliases:
                 miss = math.log(kernel(gemm_row(row))["time_s"] / float(row["time_s"]))
                 yield "gemm", ACCELERATORS[row["gpu"]].architecture, row["family"], miss
 

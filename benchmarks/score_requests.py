@@ -21,9 +21,9 @@ Misses = list[tuple[Row, float]]
 #: What a constant is before anything is fitted: that of a good engine.
 GENERAL = {name: constant.value for name, constant in ENGINES["fused"].constants.items()}
 #: Local engines: attention on vector lanes, small kernels one after another, weights unpacked in some 30 operations.
-LOCAL = {"attention_efficiency": 0.1, "kernel_us": 5.0, "dequant_ops": 30.0}
+LOCAL = {"attention_efficiency": 0.1, "alu_efficiency": 0.8, "kernel_us": 5.0, "dequant_ops": 30.0}
 #: The profile that is closest to one that nobody has measured.
-KIN = {"autoawq": "llama.cpp", "exllama": "llama.cpp", "mlc-llm": "llama.cpp", "llama.cpp": "autoawq"}
+KIN = {"sglang": "vllm", "autoawq": "llama.cpp", "exllama": "llama.cpp", "mlc-llm": "llama.cpp", "llama.cpp": "autoawq"}
 
 
 def misses(rows: Iterable[Row]) -> Misses:

@@ -107,7 +107,6 @@ class Constants:
     contention: float = 0.0
     ranks: int = 0
     basis: str = ""
-    band: tuple[float, float] = (float("nan"), float("nan"))
 
 
 @dataclass(frozen=True)
@@ -150,9 +149,8 @@ def _constants(name: str, tables: Mapping[str, LinkTable]) -> Constants:
         )
         for p in table.protocols.values()
     )
-    band = (table.fit.low, table.fit.high) if table.fit else (float("nan"), float("nan"))
     contention = table.contention.si if table.contention else 0.0
-    return Constants(protocols, contention, table.ranks, own.basis or _fitted(table), band)
+    return Constants(protocols, contention, table.ranks, own.basis or _fitted(table))
 
 
 def _fitted(table: LinkTable) -> str:

@@ -23,7 +23,8 @@ from perfmodel.step import Step
 BANDS_FILE = Path(__file__).resolve().parent / "bands.toml"
 #: What a band is about: the kind of number.
 REQUESTS = ("prefill", "decode", "request")
-QUANTITIES = (*REQUESTS, "memory", "gemm", "prefill attention", "decode attention", "training", "training memory")
+KERNELS = ("gemm", "prefill attention", "decode attention", "all-reduce")
+QUANTITIES = (*REQUESTS, "memory", *KERNELS, "training", "training memory")
 #: Far from any data the band is this much wider, in powers: twice the logarithmic distance.
 FAR = 2.0
 

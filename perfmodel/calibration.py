@@ -27,7 +27,8 @@ class Knob:
     classes: tuple[str, ...] = ()
 
 
-_MATMUL, _ALL = ("linear", "wide"), ("linear", "wide", *ATTENTION_CLASSES)
+_MATMUL = ("linear", "wide", "experts")
+_ALL = (*_MATMUL, *ATTENTION_CLASSES)
 #: Shares are of the datasheet, so that none can pass it.
 KNOBS = {
     "mem": Knob("memory bandwidth reached", "", 1e-3, 1.0, "memory_efficiency", "memory_efficiency", _ALL),

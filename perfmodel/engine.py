@@ -40,6 +40,27 @@ class KernelTable(BaseModel):
     split_kv: bool
     fused_qkv: bool
     fused_elementwise: bool
+    #: Attention on vector lanes; on NVIDIA chips it runs on matrix units all the same.
+    vector_attention: bool = False
+
+
+class GroupedTable(BaseModel):
+    """How the product over experts is tiled, and where: empty `math` or `architectures` are all, `not_tp` 0 is none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    rows: Annotated[int, Field(ge=1)]
+    above: Annotated[int, Field(ge=0)] = 0
+    every: bool = False
+    math: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
+    not_tp: int = 0
+    source: str
+    note: str
+
+    def holds(self, math: str, architecture: str, tp: int) -> bool:
+        """Return whether experts run in these tiles on such a chip, in this math, over this many devices."""
+        here = not self.architectures or architecture in self.architectures
+        return here and (not self.math or math in self.math) and tp != self.not_tp
 
 
 class EngineFit(BaseModel):
@@ -67,6 +88,8 @@ class EngineFile(BaseModel):
     continuous: bool = False
     half_accumulate: bool = False
     first_token_step: bool = False
+    own_products: bool = False
+    grouped: GroupedTable | None = None
     constants: dict[str, Constant]
     fit: EngineFit | None = None
 
@@ -101,7 +124,11 @@ class Engine:
     `continuous`: requests join and leave at every step, so a decode step also carries other requests' prefill.
     `half_accumulate`: 16-bit products add up in 16 bit, which GeForce chips do at twice their rate.
     `first_token_step`: the last prompt token goes through a decode step, so the first token waits for one.
+    `own_products`: `linear_efficiency` is relative to what the vendor's own products reach on the chip.
+    `alu_efficiency`: share of the peak of products on chips without matrix units, whose peak is that of the vector
+    lanes; 0: `linear_efficiency`.
     `dequant_ops`: operations to unpack one quantised weight in a kernel that does not hide it [1]; 0: hidden.
+    `grouped`: how the product over experts is tiled, where that costs.
     `collectives`: the communication library, an id of backends/; `network_efficiency` is relative to its own rate,
     `collective_s` comes on top of its start-up.
     """
@@ -132,6 +159,9 @@ class Engine:
     half_accumulate: bool = False
     first_token_step: bool = False
     dequant_ops: float = 0.0
+    alu_efficiency: float = 0.0
+    own_products: bool = False
+    grouped: GroupedTable | None = None
     fit: EngineFit | None = None
     classes: Mapping[str, KernelClass] = field(default_factory=dict)
 
@@ -140,7 +170,8 @@ class Engine:
 
     def kernel_class(self, name: str) -> KernelClass:
         """Return the constants of a kernel class: measured ones where the chip's generation has them, else general."""
-        return self.classes.get(name) or self._general[name in ATTENTION_CLASSES]
+        own = self.classes.get(name) or (self.classes.get("linear") if name == "experts" else None)
+        return own or self._general[name in ATTENTION_CLASSES]
 
     @cached_property
     def _general(self) -> tuple[KernelClass, KernelClass]:
@@ -167,7 +198,7 @@ def engine(id: str, table: dict[str, Any]) -> Engine:
         id=id,
         name=file.name,
         summary=file.summary,
-        kernels=Kernels(**file.kernels.model_dump()),
+        kernels=Kernels(**file.kernels.model_dump(), piece_tokens=value.get("piece_tokens", 0.0)),
         **numbers,
         reserve_bytes=value["reserve_gb"] * GIGA,
         constants=file.constants,
@@ -179,6 +210,9 @@ def engine(id: str, table: dict[str, Any]) -> Engine:
         half_accumulate=file.half_accumulate,
         first_token_step=file.first_token_step,
         dequant_ops=value.get("dequant_ops", 0.0),
+        alu_efficiency=value.get("alu_efficiency", 0.0),
+        own_products=file.own_products,
+        grouped=file.grouped,
         fit=file.fit,
     )
 

@@ -79,7 +79,7 @@ def _sureness(scenario: Scenario, resolved: Setup) -> list[Note]:
     if known.far:
         return [Note("info", "band", f"Far from any data: {known.far}, so the bands are wide")]
     if scenario.prefix > scenario.input and resolved.engine.kind == "local":
-        text = "local engines took up to 8 times as long for a short prompt on a longer cached context"
+        text = "local engines took a third to 1.5 times as long for a short prompt on a longer cached context"
         return [Note("info", "band", f"The band of the first token does not hold: {text}")]
     return []
 

@@ -147,7 +147,7 @@ class MoE:
             spread = expected_maximum(mean, mean * (1.0 - mean / local), run.ep)
             # Experts come whole: however few the tokens, the busiest device reads at least one.
             touched = np.minimum(np.maximum(spread, 1.0), local)
-        return _Load(routed, touched, 1.0 if run.kernels.fused_elementwise else touched)
+        return _load(routed, touched, self.experts / run.ep, run)
 
     def _routed(self, run: Pass) -> list[Op]:
         # What tp has beyond ep slices each expert.
@@ -155,7 +155,7 @@ class MoE:
         load = self._load(run)
         routed, each = load.routed, load.launches
         fused = run.kernels.fused_elementwise
-        values = ((3.0 if fused else 5.0) if self.gated else 2.0) * routed * width
+        values = ((3.0 if fused else 5.0) if self.gated else 2.0) * load.rows * width
         act = run.elementwise("expert_activation", Group.FFN, values, flops=5.0 * routed * width, launches=each)
         # Tokens are gathered per expert and summed back: read and written once each way.
         gathered = 2.0 * (run.work.tokens + routed) * self.hidden
@@ -184,14 +184,33 @@ class MoE:
 
 @dataclass(frozen=True, slots=True)
 class _Load:
-    """What reaches the experts of one device: token-expert pairs, experts touched, launches per product.
+    """What reaches the experts of one device: token-expert pairs, experts read, launches per product.
 
     A loop over experts launches its kernels once per expert touched; a grouped GEMM once in all.
+    `rows`: rows of the buffers between the products, the padding included. `filled`: as in `Op`.
     """
 
     routed: Real
-    touched: Real
+    read: Real
     launches: Real
+    rows: Real
+    filled: Real
+
+
+def _load(routed: Real, touched: Real, local: float, run: Pass) -> _Load:
+    """Return the load of one device's `local` experts in the tiles of the engine's grouped product.
+
+    A layout without the experts' counts at hand has room for the worst case: every expert starts a tile of its own.
+    """
+    kernels = run.kernels
+    launches = 1.0 if kernels.fused_elementwise else touched
+    tile = np.where(run.work.tokens > kernels.expert_above, kernels.expert_rows, 1.0)[()]
+    # Half of an expert's last tile is empty on average, and an expert has at least one.
+    share = routed / (touched * tile)
+    filled = np.where(tile > 1.0, share / np.maximum(1.0, share + 0.5), 1.0)[()]
+    if not kernels.every_expert:
+        return _Load(routed, touched, launches, routed, filled)
+    return _Load(routed, local, launches, routed + local * (tile - 1.0), filled)
 
 
 def _grouped(run: Pass, name: str, k: float, n: float, load: _Load) -> Op:
@@ -201,8 +220,10 @@ def _grouped(run: Pass, name: str, k: float, n: float, load: _Load) -> Op:
         "matmul",
         "linear",
         flops=run.linear_flops(load.routed, k, n),
-        weight_bytes=load.touched * k * n * run.precision.weight_bytes,
-        activation_bytes=load.routed * (k + n) * run.precision.activation_bytes,
+        weight_bytes=load.read * k * n * run.precision.weight_bytes,
+        activation_bytes=load.rows * (k + n) * run.precision.activation_bytes,
         launches=load.launches,
-        shape=(np.maximum(load.routed / load.touched, 1.0), k, n),
+        shape=(np.maximum(load.routed / load.read, 1.0), k, n),
+        filled=load.filled,
+        grouped=run.kernels.fused_elementwise,
     )

@@ -142,9 +142,12 @@ def all_reduce(row: Row) -> Result:
     # Start-up and hops belong to the network, as in a whole step; `latency_s` says how much of the time they are.
     late = float(links.time_s("all_reduce", 0.0, ranks))
     result = {"time_s": time, "bound": "network", "latency_s": late}
-    low, high = links.constants.band
-    fits_island = not links.island or 1 < ranks <= links.island
-    return result | ({"low": time * low, "high": time * high} if fits_island and math.isfinite(low) else {})
+    known = band("all-reduce", ENGINES[ENGINE], chip)
+    inside = not links.island or ranks <= links.island
+    if known is None or ranks < 2 or not inside:
+        return result
+    result["low"], result["high"] = known.of(time)
+    return result | ({"note": f"far from any data: {known.far}"} if known.far else {})
 
 
 def gemm(row: Row) -> Result:

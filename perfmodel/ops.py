@@ -48,6 +48,8 @@ class Op:
     `shape`: (m, k, n) of a matrix product, (queries, context, heads, kv_heads, head_dim, new) of attention.
     `network_bytes`: buffer of a collective over `ranks` devices.
     `blocks`: thread blocks and the bytes each streams alone, for a kernel that cannot split its work further.
+    `grouped`: a product over many experts at once, whose tiles fill the chip.
+    `filled`: share of the rows of its tiles that hold tokens; the rest costs arithmetic time for nothing.
     """
 
     name: str
@@ -64,6 +66,8 @@ class Op:
     launches: Real = 1.0
     shape: tuple[Real, ...] = ()
     blocks: tuple[Real, ...] = ()
+    filled: Real = 1.0
+    grouped: bool = False
 
     def repeated(self, count: float, suffix: str = "") -> Op:
         """Return the operator with another count and a longer name."""
@@ -83,6 +87,8 @@ class Op:
             self.launches,
             self.shape,
             self.blocks,
+            self.filled,
+            self.grouped,
         )
 
     @property
@@ -93,12 +99,29 @@ class Op:
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """How an engine maps the mathematics to kernels. `split_kv`: FlashDecoding, work split along the context."""
+    """How an engine maps the mathematics to kernels.
+
+    `split_kv`: FlashDecoding, work split along the context. `vector_attention`: scores on vector lanes.
+    `expert_rows`: rows of a tile of the product over experts; an expert with fewer tokens computes as many.
+    `expert_above`: tokens of a pass from which tiles are used; fewer run as products of vectors.
+    `every_expert`: the buffers of that product have a tile for every expert, and it walks the empty ones too.
+    `piece_tokens`: tokens of a pass at most, longer prompts take several; 0 is all at once.
+    """
 
     flash: bool = True
     split_kv: bool = True
     fused_qkv: bool = True
     fused_elementwise: bool = True
+    vector_attention: bool = False
+    expert_rows: float = 1.0
+    expert_above: float = 0.0
+    every_expert: bool = False
+    piece_tokens: float = 0.0
+
+    @property
+    def attention_unit(self) -> Unit:
+        """The unit that computes attention scores and sums the values."""
+        return "vector" if self.vector_attention else "wide"
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,3 +238,25 @@ def stack(values: list[Real], shape: tuple[int, ...]) -> np.ndarray[tuple[int, .
     for index, value in enumerate(values):
         out[index] = value
     return out
+
+
+def in_pieces(whole: tuple[Op, ...], piece: tuple[Op, ...], count: Real) -> tuple[Op, ...]:
+    """Return the operators of a pass that runs as `count` passes, each like `piece`.
+
+    The arithmetic and the activations stay those of the whole; weights and cache are read, and kernels launched, in
+    every piece. The LM head sees the last one alone.
+    """
+    return tuple(
+        one
+        if one.group is Group.HEAD
+        else replace(
+            one,
+            weight_bytes=part.weight_bytes * count,
+            kv_bytes=part.kv_bytes * count,
+            launches=part.launches * count,
+            network_bytes=part.network_bytes * count,
+            shape=part.shape,
+            filled=part.filled,
+        )
+        for one, part in zip(whole, piece, strict=True)
+    )

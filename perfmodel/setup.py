@@ -13,7 +13,7 @@ from perfmodel.formulas.sharing import pipeline_step_time
 from perfmodel.formulas.types import Real
 from perfmodel.hardware import Accelerator
 from perfmodel.model import Model
-from perfmodel.ops import Group, Kernels, Op, Pass
+from perfmodel.ops import Group, Kernels, Op, Pass, in_pieces
 from perfmodel.precision import Precision, Rates, half_accumulated, rates
 from perfmodel.speculative import Speculation
 from perfmodel.split import Split, split_of
@@ -45,8 +45,12 @@ class Setup(Split):
 
     @cached_property
     def kernels(self) -> Kernels:
-        """The engine's kernels, with the attention kernel the user chose."""
-        own = self.engine.kernels
+        """The engine's kernels on this chip, with the attention kernel the user chose."""
+        own, tiles = self.engine.kernels, self.engine.grouped
+        if own.vector_attention and self.chip.vendor == "NVIDIA":
+            own = replace(own, vector_attention=False)
+        if tiles and tiles.holds(self.rates.linear, self.chip.architecture, self.tp):
+            own = replace(own, expert_rows=float(tiles.rows), expert_above=float(tiles.above), every_expert=tiles.every)
         return own if self.attention == "engine" else replace(own, **ATTENTION_KERNELS[self.attention])
 
     @cached_property
@@ -103,6 +107,10 @@ class Setup(Split):
     def _pass_ops(self, work: Workload) -> tuple[Op, ...]:
         run = self._pass(work)
         ops = transformer_ops(self.model.dimensions, run)
+        most = self.kernels.piece_tokens
+        if most and run.attended is None and np.any(np.asarray(run.work.tokens) > most):
+            piece, count = run.work.pieces(most)
+            ops = in_pieces(ops, transformer_ops(self.model.dimensions, replace(run, work=piece)), count)
         if self.pp == 1:
             return ops
         sent = run.work.tokens * self.model.dimensions.hidden * self.precision.activation_bytes

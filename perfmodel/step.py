@@ -173,7 +173,7 @@ def price(
 def kernel_class(op: Op, engine: Engine) -> KernelClass:
     """Return the constants of the kernel an operator runs as; a grid of short and long passes gets arrays."""
     if op.kind == "matmul":
-        return engine.kernel_class(op.unit)
+        return engine.kernel_class("experts" if op.grouped else op.unit)
     if op.kind != "attention":
         return engine.kernel_class("vector")
     prefill, decode = engine.kernel_class("prefill_attention"), engine.kernel_class("decode_attention")
@@ -200,7 +200,7 @@ def achieved_rate(op: Op, kernel: KernelClass, engine: Engine, rates: Rates) -> 
         rate = rate * engine.dequant_efficiency
     if op.kind == "attention" and kernel.ramps:
         rate = ramped_rate(rate, op.shape[5], kernel.ramp_tokens)
-    return rate
+    return rate * op.filled
 
 
 def _limit_by_occupancy(needs: Array, ops: tuple[Op, ...], chip: Accelerator) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import lru_cache
 
 from perfmodel.engine import Constant, Engine, KernelClass
-from perfmodel.generation import GENERATIONS, Fit, Generation
+from perfmodel.generation import GENERATIONS, Fit, Generation, matmul_class
 from perfmodel.hardware import Accelerator
 from perfmodel.precision import BITS, Precision, Rates, rates
-from perfmodel.units import MICRO
+from perfmodel.units import MICRO, TERA
+
+#: Operations of the vector lanes to unpack one weight in a tuned GPU kernel: on the A100, where it binds, products with
+#: int4 and with int8 weights both stream 1.9 to 2.0e12 weights/s at 19.5e12 operations/s (generations/ampere.toml).
+UNPACK_OPS = 10.0
+#: Share of the peak that vendors' products reach where nobody measured a chip: as in the profiles of good engines.
+TYPICAL_REACH = 0.78
 
 
 @lru_cache(maxsize=512)
@@ -23,16 +30,72 @@ def tuned(engine: Engine, chip: Accelerator, precision: Precision) -> Engine:
     """
     run = rates(chip, precision)
     if engine.kernel_table and chip.architecture.lower() in GENERATIONS.aliases:
-        engine = _measured(engine, GENERATIONS[chip.architecture], precision, run)
+        engine = _measured(engine, GENERATIONS[chip.architecture], chip, precision, run)
+    elif engine.kernel_table:
+        engine = replace(engine, linear_efficiency=reach(chip) or engine.linear_efficiency)
+    if engine.own_products:
+        engine = _own_products(engine, chip)
+    if engine.alu_efficiency and run.flops["linear"] <= run.flops["vector"]:
+        # The lanes that multiply also unpack: a weight once per tile of rows, for two operations a row.
+        rows = engine.grouped.rows if engine.grouped else 1
+        engine = replace(
+            engine,
+            linear_efficiency=engine.alu_efficiency,
+            dequant_efficiency=1.0 / (1.0 + engine.dequant_ops / (2.0 * rows)),
+        )
     unpacks = engine.dequant_ops and run.dequantised and chip.kind == "soc" and "int8" not in chip.peak_flops
     return _unpacking(engine, chip, precision, run) if unpacks else engine
 
 
-def _measured(engine: Engine, generation: Generation, precision: Precision, run: Rates) -> Engine:
+def reach(chip: Accelerator) -> float:
+    """Return the share of the 16-bit peak that the vendor's products reach on this chip; 0 where nobody measured it.
+
+    From the fitted timings of its generation, else the best product that a search found on the chip.
+    """
+    if chip.architecture.lower() in GENERATIONS.aliases:
+        return GENERATIONS[chip.architecture].file.matmul["16-bit"].efficiency
+    shares = (number.value * TERA / chip.peak_flops[name] for name, number in chip.file.measured.items())
+    return min(1.0, max(shares, default=0.0))
+
+
+def _measured(engine: Engine, generation: Generation, chip: Accelerator, precision: Precision, run: Rates) -> Engine:
     fits = {name: fit for name, fit in _fits(generation, precision, run).items() if fit}
     classes = {name: _kernel_class(fit) for name, fit in fits.items()}
+    if "linear" in classes:
+        unpacked = _unpacked_share(chip, precision, run, generation)
+        classes["linear"] = _at_most(classes["linear"], unpacked)
+        # One small product has too few tiles for the whole chip; those of all experts stream as fast as a cache.
+        stream = classes["decode_attention"].memory_efficiency if "decode_attention" in classes else 0.0
+        reached = max(stream, classes["linear"].memory_efficiency)
+        classes["experts"] = _at_most(replace(classes["linear"], memory_efficiency=reached), unpacked)
     constants = {key: value for name, fit in fits.items() for key, value in _constants(name, fit, generation).items()}
+    if "experts" in classes:
+        share, note = float(classes["experts"].memory_efficiency), "the tiles of all experts fill the chip"
+        constants["experts.memory_efficiency"] = Constant(value=share, source="derived", note=note)
     return replace(engine, classes=classes, constants=engine.constants | constants)
+
+
+def _own_products(engine: Engine, chip: Accelerator) -> Engine:
+    own, vendor = engine.linear_efficiency, reach(chip) or TYPICAL_REACH
+    note = f"{own:.3g} of the {vendor:.0%} of the peak that the vendor's products reach on the chip"
+    said = {"linear.efficiency": Constant(value=own * vendor, source="derived", note=note)}
+    return replace(engine, linear_efficiency=own * vendor, constants=engine.constants | said)
+
+
+def _unpacked_share(chip: Accelerator, precision: Precision, run: Rates, generation: Generation) -> float:
+    """Return the share of the bandwidth at which the vector lanes can unpack weights of fewer bits than the math.
+
+    Infinite where kernels of such weights were timed, or the chip multiplies them as they are.
+    """
+    timed = matmul_class(BITS[precision.weights], run.linear) in generation.file.matmul
+    native = precision.weights == "fp4" and "fp4" in chip.peak_flops
+    if timed or native or not run.dequantised:
+        return math.inf
+    return run.flops["vector"] / UNPACK_OPS * precision.weight_bytes / chip.memory_bytes_per_s
+
+
+def _at_most(kernel: KernelClass, share: float) -> KernelClass:
+    return kernel if kernel.memory_efficiency <= share else replace(kernel, memory_efficiency=share)
 
 
 def _unpacking(engine: Engine, chip: Accelerator, precision: Precision, run: Rates) -> Engine:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,17 @@ class Workload:
     def context(self) -> Real:
         """Tokens of one sequence after this pass."""
         return self.past + self.new
+
+    def pieces(self, most: float) -> tuple[Workload, Real]:
+        """Return the mean pass of the work in passes of at most `most` tokens, and how many there are.
+
+        A sequence longer than that is split, shorter ones share a pass.
+        """
+        parts = np.maximum(1.0, np.ceil(self.new / most))
+        new = self.new / parts
+        groups = np.maximum(1.0, np.ceil(self.batch / np.maximum(1.0, np.floor(most / new))))
+        past = self.past + (self.new - new) / 2.0
+        return replace(self, batch=self.batch / groups, new=new, past=past), parts * groups
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -187,10 +187,12 @@ def test_quantised_is_never_slower(weights: str) -> None:
             # Measured kernels pay a fixed time to convert activations, so small ones may lose: see the next test.
             for engine in (name for name in ENGINES if not ENGINES[name].kernel_table):
                 full, small = (real(model, gpu=gpu, engine=engine, weights=w) for w in ("bf16", weights))
-                # A compute-bound product loses what the engine's dequantisation costs, and never more.
-                loss = ENGINES[engine].dequant_efficiency
-                for work, allowed in ((decode(1, 400), 1.0), (decode(64, 400), 1 / loss), (prefill(4, 600), 1 / loss)):
-                    assert small.run(work).time_s <= full.run(work).time_s * allowed * (1 + 1e-12), (gpu, model, engine)
+                # A compute-bound product loses what the engine's dequantisation costs on this chip, and never more.
+                for work in (decode(1, 400), decode(64, 400), prefill(4, 600)):
+                    whole = full.run(work)
+                    computes = work.batch > 1 or whole.regime == "compute"
+                    allowed = 1.0 / small.engine.dequant_efficiency if computes else 1.0
+                    assert small.run(work).time_s <= whole.time_s * allowed * (1 + 1e-12), (gpu, model, engine)
 
 
 @pytest.mark.parametrize("weights", ["fp8", "int4"])

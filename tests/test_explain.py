@@ -38,6 +38,9 @@ SCENARIOS: dict[str, dict[str, object]] = {
     "MLA, sparse, ep 8, skewed": {"model": "deepseek-v3.2", "n": 8, "tp": 8, "ep": 8, "weights": "fp8", "skew": 2.0},
     "hybrid, pp 2, dp 2": {"model": "jamba-1.5-mini", "n": 4, "pp": 2, "dp": 2, "batch": 4},
     "linear attention, eager": {"model": "qwen3-next-80b-a3b", "n": 2, "tp": 2, "engine": "eager"},
+    "MoE, padded experts": {"model": "qwen3-235b-a22b", "gpu": "h200-sxm", "n": 2, "tp": 2, "weights": "fp8"}
+    | {"engine": "vllm"},
+    "MoE, local, in pieces": {"model": "gpt-oss-20b", "gpu": "radeon-8060s", "engine": "llama.cpp", "weights": "fp4"},
     "pruned, fp32": {"model": "gpt-2-xl", "input": 500, "output": 100, "weights": "fp32", "sparsity": "structured-25"},
 }
 everywhere = pytest.mark.parametrize("report", SCENARIOS, indirect=True)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from perfmodel import MODELS, Scenario, decode, estimate
+from perfmodel import MODELS, Scenario, decode, estimate, prefill
 from perfmodel.batching import batch_curve, by_precision
 from perfmodel.dimensions import Dimensions
+from perfmodel.engine import ENGINES
 from perfmodel.estimate import setup
+from perfmodel.generation import GENERATIONS
+from perfmodel.hardware import ACCELERATORS
 from perfmodel.memory import weight_bytes
+from perfmodel.precision import Precision
+from perfmodel.tuning import UNPACK_OPS, tuned
 
 #: FlashDecoding's published table: batch, tokens, FA2 us, split-KV us (A100 40 GB, 16 heads x 128, 2 KV heads, fp16).
 FLASH_DECODING = (
@@ -163,3 +168,85 @@ def test_one_request_in_flight_waits_for_no_other() -> None:
     alone = estimate(Scenario(batch=1, engine="vllm"))
     assert alone.tpot_s == alone.mean_step_s
     assert alone.ttft_s == alone.prefill_s
+
+
+# What kernels do beyond the mathematics
+
+
+def _prompt(model: str, gpu: str, engine: str, tokens: int, **more: object):
+    scenario = Scenario(model=model, gpu=gpu, engine=engine, batch=1, weights="int4", kv="fp16", **more)
+    return {op.name: op for op in setup(scenario).ops(prefill(1, tokens))}
+
+
+def test_a_prompt_in_pieces_computes_the_same_and_reads_the_weights_in_each() -> None:
+    """llama.cpp passes 512 tokens at a time: four times the weights for 2,048, the FLOPs of the whole, one LM head."""
+    whole, piece = (_prompt("llama-3.1-8b", "rtx-3090", "llama.cpp", tokens) for tokens in (2048, 512))
+    once = _prompt("llama-3.1-8b", "rtx-3090", "exllama", 2048)
+    assert whole["down_proj"].weight_bytes == 4 * piece["down_proj"].weight_bytes
+    assert whole["down_proj"].flops == once["down_proj"].flops
+    assert whole["attention"].flops == once["attention"].flops
+    assert whole["lm_head"].weight_bytes == once["lm_head"].weight_bytes
+    assert whole["down_proj"].launches == 4
+
+
+def test_pieces_hold_every_token_and_every_pair_once() -> None:
+    """However batch and prompt are cut, pieces times their size are all tokens, at their mean context."""
+    for batch, new in ((1, 2000), (64, 100), (3, 4096), (1, 512)):
+        work = prefill(batch, new, 7)
+        piece, count = work.pieces(512.0)
+        assert piece.tokens <= 512.0
+        np.testing.assert_allclose(piece.tokens * count, work.tokens)
+        np.testing.assert_allclose(piece.past + piece.new / 2.0, work.past + work.new / 2.0)
+
+
+def test_attention_runs_on_vector_lanes_but_for_nvidia() -> None:
+    """llama.cpp has matrix kernels of attention for CUDA alone."""
+    units = {
+        gpu: _prompt("llama-2-7b", gpu, "llama.cpp", 512)["attention"].unit for gpu in ("rtx-3090", "radeon-8060s")
+    }
+    assert units == {"rtx-3090": "wide", "radeon-8060s": "vector"}
+
+
+def _experts(engine: str, batch: int, **more: object):
+    given = {"weights": "fp8", "kv": "fp16", "gpu": "h200-sxm", "tp": 2, "n": 2} | more
+    scenario = Scenario(model="qwen3-235b-a22b", engine=engine, batch=batch, **given)
+    return next(op for op in setup(scenario).ops(decode(batch, 1024)) if op.name == "expert_down")
+
+
+def test_a_layout_for_the_worst_case_reads_every_expert() -> None:
+    """DeepGEMM's contiguous layout walks a tile of all 128 experts at any batch; not in BF16, nor at tp=8."""
+    one = 1536 * 4096 / 2.0
+    for batch in (1, 4, 64):
+        assert _experts("vllm", batch).weight_bytes == 128 * one
+        assert _experts("sglang", batch).weight_bytes < 128 * one
+    assert _experts("vllm", 4, weights="bf16").weight_bytes < 128 * one * 2
+    assert _experts("vllm", 4, tp=8, n=8).weight_bytes < 128 * one / 4
+
+
+def test_half_of_an_experts_last_tile_is_empty() -> None:
+    """16 tokens of an expert in a tile of 64 fill a quarter of it; 64 need one and a half on average; vectors none."""
+    moe = {n: _prompt("gpt-oss-120b", "radeon-8060s", "llama.cpp", n)["expert_down [1]"].filled for n in (8, 512)}
+    assert moe[8] == 1.0
+    np.testing.assert_allclose(moe[512], 0.25, rtol=0.01)
+    np.testing.assert_allclose(
+        _prompt("gpt-oss-20b", "radeon-8060s", "llama.cpp", 512)["expert_down [1]"].filled, 2 / 3
+    )
+
+
+def test_unpacking_takes_ten_operations_a_weight() -> None:
+    """On the A100 int4 and int8 weights stream at the same weights/s: that of its vector lanes over ten operations."""
+    chip, table = ACCELERATORS["a100-sxm-80gb"], GENERATIONS["Ampere"].file.matmul
+    for name, size in (("int4-weights", 0.5 + 2.0 / 128), ("int8-weights", 1.0)):
+        weights_per_s = chip.memory_bytes_per_s * table[name].memory_efficiency / size
+        np.testing.assert_allclose(chip.peak_flops["fp32"] / weights_per_s, UNPACK_OPS, rtol=0.06)
+
+
+def test_own_products_are_measured_against_the_vendors() -> None:
+    """llama.cpp on Strix Halo reaches its share of 36.9 of 59.4 TFLOP/s; a chip that nobody measured, of the usual."""
+    own = ENGINES["llama.cpp"].linear_efficiency
+    for gpu, vendor in (
+        ("radeon-8060s", 36.9 / 59.4),
+        ("rtx-3090", GENERATIONS["Ampere"].file.matmul["16-bit"].efficiency),
+    ):
+        chip = ACCELERATORS[gpu]
+        np.testing.assert_allclose(tuned(ENGINES["llama.cpp"], chip, Precision("bf16")).linear_efficiency, own * vendor)
