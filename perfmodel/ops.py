@@ -246,17 +246,27 @@ def in_pieces(whole: tuple[Op, ...], piece: tuple[Op, ...], count: Real) -> tupl
     The arithmetic and the activations stay those of the whole; weights and cache are read, and kernels launched, in
     every piece. The LM head sees the last one alone.
     """
-    return tuple(
-        one
-        if one.group is Group.HEAD
-        else replace(
-            one,
-            weight_bytes=part.weight_bytes * count,
-            kv_bytes=part.kv_bytes * count,
-            launches=part.launches * count,
-            network_bytes=part.network_bytes * count,
-            shape=part.shape,
-            filled=part.filled,
-        )
-        for one, part in zip(whole, piece, strict=True)
+    pairs = zip(whole, piece, strict=True)
+    return tuple(one if one.group is Group.HEAD else _in_pieces(one, part, count) for one, part in pairs)
+
+
+def _in_pieces(whole: Op, piece: Op, count: Real) -> Op:
+    # Written out, as in `Op.repeated`.
+    return Op(
+        whole.name,
+        whole.group,
+        whole.kind,
+        whole.unit,
+        whole.count,
+        whole.flops,
+        piece.weight_bytes * count,
+        whole.activation_bytes,
+        piece.kv_bytes * count,
+        piece.network_bytes * count,
+        whole.ranks,
+        piece.launches * count,
+        piece.shape,
+        whole.blocks,
+        piece.filled,
+        whole.grouped,
     )
