@@ -122,7 +122,7 @@ def frame(name: str, question: str, *, scenario_bar: bool = True, own_verdict: b
         around()
     try:
         yield page
-        page.waiting.draw(bool(now.figures[name]))
+        page.waiting.draw()
     except Exception:
         finish()  # the frame is the way out of what a page cannot show
         raise
@@ -304,6 +304,7 @@ class Page:
             lines = (f":small[{marks}]" if marks else "", f":small[:gray[{plain(describe)}]]" if describe else "")
             if text := "  \n".join(filter(None, lines)):
                 st.markdown(text)
+        self.waiting.rest()
         alone.end()
         return found
 

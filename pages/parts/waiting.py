@@ -8,8 +8,8 @@ from typing import Any
 
 from pages.parts.speech import st
 
-#: How long a run rests when its figures are on their way [s]. A browser draws what it has in one go: what came right
-#: behind a figure would be drawn with it, and the figure would be seen that much later. Resting costs no processor.
+#: How long a run rests when a figure is on its way [s]. A browser draws what it has in one go: what came right behind
+#: a figure would be drawn with it, and the figure would be seen that much later. Resting costs no processor.
 BREATH_S = 0.06
 
 
@@ -30,10 +30,13 @@ class Waiting:
         with place:
             draw()
 
-    def draw(self, figures: bool) -> None:
-        """Draw what waits; behind figures, once the browser has had the time to draw them."""
-        if figures and not self._opens:
+    def rest(self) -> None:
+        """Give the browser the time to draw the figure that was just sent."""
+        if not self._opens:
             time.sleep(BREATH_S)
+
+    def draw(self) -> None:
+        """Draw what waits."""
         for place, draw in self._parts:
             with place:
                 draw()
