@@ -21,8 +21,8 @@ from perfmodel.step import REGIMES, Array
 WORK, NAMED = ("batch", "input", "output"), ("tp", "layers", "hidden")
 #: Every input that an axis can show.
 AXES = (*WORK, *REGIMES, *NAMED)
-#: Points of the coloured grid along x and y; stops for the pointer per doubling.
-ACROSS, UP, STOPS = 72, 48, 2
+#: Points of the coloured grid along x and y.
+ACROSS, UP = 72, 48
 #: Speeds of a resource lie between one over this and this.
 SPEED = 16.0
 #: Longest lengths and largest batch that are shown unless the scenario has more.
@@ -129,7 +129,10 @@ def _ends(scenario: Scenario, axis: str) -> tuple[float, float]:
 
 
 def _stops(scenario: Scenario, axis: str, low: float, high: float) -> Array:
-    """Return round values between the ends: 1, 2, 3, 4, 6, 8, 12 ...; of a named axis those that can be."""
+    """Return round values between the ends: 1, 2, 4, 8 ...; of a named axis those that can be.
+
+    One a doubling: each is a mark that the browser draws, and the pointer finds the nearest.
+    """
     if axis == "tp":
         sizes = (2**power for power in range(int(math.log2(high)) + 1))
         return np.array([float(size) for size in sizes if _changed(scenario, axis, size) is not None])
@@ -141,9 +144,7 @@ def _stops(scenario: Scenario, axis: str, low: float, high: float) -> Array:
         whole = np.unique(np.maximum(1, np.round(now * shares)))
         return np.array([value for value in whole if _changed(scenario, axis, int(value)) is not None])
     powers = 2.0 ** np.arange(0, math.ceil(math.log2(high)) + 1)
-    found = np.unique(np.concatenate([powers, powers * 1.5]))
-    found = found[(found == np.round(found)) & (found >= low) & (found <= high)]
-    return np.asarray(found)
+    return np.asarray(powers[(powers >= low) & (powers <= high)])
 
 
 def _grid(scenario: Scenario, phase: str, axes: tuple[str, str], values: list[Array]) -> Grid:
