@@ -10,9 +10,9 @@ with frame("Diagnosis", "Why is it slow, by what margin, and what would change i
     report = page.report
     phase = page.choice("phase", "Diagnose", tuple(PHASES), "decode", labels={"decode": "decode step"})
     case = case_of(page.scenario, phase)
-    found, changes = flips(case), effects(case)
+    changes = effects(case)
 
-    st.markdown(tables.sentence(report, case, found))
+    page.later(lambda: st.markdown(tables.sentence(report, case, flips(case))))
     page.picture(diagnosis.bars(case), diagnosis.describe_bars(case))
     st.caption(diagnosis.describe_bars(case))
 
@@ -26,7 +26,7 @@ with frame("Diagnosis", "Why is it slow, by what margin, and what would change i
     st.markdown(f"**The test for overhead.** {tables.overhead_test(case)}")
 
     st.subheader("What flips the regime", anchor=False)
-    page.table(tables.flip_rows(report, found), "flips")
+    page.table(tables.flip_rows(report, flips(case)), "flips")
     onward(("Cures", "Regime map", "Raising intensity"))
 
     if fold := page.fold("The verdict as numbers: shares, distance to the ridge, counters", "numbers"):
