@@ -295,6 +295,8 @@ class Page:
         if not (place := alone.place(self.name, key, self.messages)):
             return None
         figure["layout"].setdefault("uirevision", key)
+        # Streamlit hands Plotly the same figure twice, copied: with a revision it knows the data for the same ones.
+        figure["layout"].setdefault("datarevision", 0)
         if height:
             figure["layout"]["height"] = height
         figure, describe = speech.say_figure(figure), say(describe)

@@ -46,7 +46,7 @@ def quantile(values: Sequence[float], share: float) -> float:
 def line(what: str, value: str, target: str = "", *, ok: bool | None = None) -> None:
     """Print one figure with its target and verdict."""
     verdict = "" if ok is None else ("met" if ok else "MISSED")
-    print(f"{what:46}{value:>42}   {target:22}{verdict}", flush=True)
+    print(f"{what:46}{value:>50}   {target:23}{verdict}", flush=True)
 
 
 def run_engine(quick: bool) -> None:
@@ -65,23 +65,21 @@ def run_pages(quick: bool) -> None:
     from benchmarks.product.browser import chromium, slider_to_figure
 
     samples = 8 if quick else 30
-    with chromium() as browser:
-        with serve(FLOOR) as server:
-            floor = [drawn.first_s for drawn in slider_to_figure(browser, server.url, samples)]
-        p50, p95 = quantile(floor, 0.5), quantile(floor, 0.95)
-        line("floor: one slider, one figure", f"p50 {p50 * 1e3:.0f} ms, p95 {p95 * 1e3:.0f} ms")
-        with serve() as server:
-            for page in pages():
-                path = "" if page.path == "app.py" else page.name.replace(" ", "_")
-                drawn = slider_to_figure(browser, f"{server.url}/{path}", samples)
-                if len(drawn) < samples / 2:
-                    line(page.name, "no figure follows the batch")
-                    continue
-                found, every = [one.first_s for one in drawn], [one.all_s for one in drawn]
-                a, b = quantile(found, 0.5) / p50, quantile(found, 0.95) / p95
-                text = f"p50 {quantile(found, 0.5) * 1e3:.0f} ms = {a:.2f}x, p95 {b:.2f}x"
-                text += f"; all {quantile(every, 0.5) / p50:.2f}x"
-                line(page.name, text, "p50 ≤ 1.8x, p95 ≤ 2.5x", ok=a <= 1.8 and b <= 2.5)
+    with chromium() as browser, serve(FLOOR) as least, serve() as server:
+        for page in pages():
+            path = "" if page.path == "app.py" else page.name.replace(" ", "_")
+            drawn = slider_to_figure(browser, f"{server.url}/{path}", samples)
+            if len(drawn) < samples / 2:
+                line(page.name, "no figure follows the batch")
+                continue
+            # The floor is taken again beside every page: a machine is not equally fast for minutes.
+            floor = [one.first_s for one in slider_to_figure(browser, least.url, samples)]
+            first, every = [one.first_s for one in drawn], [one.all_s for one in drawn]
+            a, b, c = (
+                quantile(found, s) / quantile(floor, s) for found, s in ((first, 0.5), (first, 0.95), (every, 0.5))
+            )
+            text = f"{quantile(first, 0.5) * 1e3:.0f} of {quantile(floor, 0.5) * 1e3:.0f} ms: {a:.2f}x, p95 {b:.2f}x; all {c:.2f}x"
+            line(page.name, text, "p50 ≤ 1.8x, p95 ≤ 2.5x", ok=a <= 1.8 and b <= 2.5)
 
 
 def run_cold(quick: bool) -> None:
