@@ -13,8 +13,6 @@ from streamlit.testing.v1 import AppTest
 
 from pages.parts import registry
 from perfmodel import from_query
-from perfmodel.explain.docstrings import formulas
-from perfmodel.glossary import GLOSSARY, uses
 from perfmodel.lessons import CATALOG, LANGUAGES, Lesson, lessons, worked
 from perfmodel.lessons.calculate import calculate
 from perfmodel.lessons.handout import handout
@@ -23,7 +21,6 @@ from perfmodel.lessons.mathml import mathml
 from perfmodel.lessons.phrases import phrases
 from perfmodel.lessons.progress import decode, encode, score
 from perfmodel.lessons.record import VALUE, Question, Step, Words
-from perfmodel.lessons.terms import terms_in
 from perfmodel.lessons.units import ENTERED, to_si
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -295,29 +292,6 @@ def test_handout_needs_nothing_else(lesson: str, language: str) -> None:
     assert page.count("<figure>") == sum(1 for step in CATALOG[lesson].steps if step.figure)
 
 
-@pytest.mark.parametrize(("lesson", "step"), STEPS)
-def test_terms_of_lessons_are_in_the_glossary(lesson: str, step: str) -> None:
-    """Every term that a text links to has an entry, and both languages link to the same ones."""
-    one = worked(lesson, step)
-    found = [{term for text in one.words(language).all for term in terms_in(text)} for language in LANGUAGES]
-    assert found[0] == found[1]
-    assert found[0] <= set(GLOSSARY.terms)
-
-
-def test_every_letter_of_the_formulas_is_explained() -> None:
-    """Every letter in the docstrings of perfmodel/formulas has an entry in perfmodel/glossary.toml."""
-    assert formulas()
-    assert set(uses()) - set(GLOSSARY.symbols) == set()
-
-
-def test_glossary_search() -> None:
-    """The search finds words of either language and letters, and says so when there is nothing."""
-    assert "ridge" in GLOSSARY.find_terms("脊点")
-    assert "kv-cache" in GLOSSARY.find_terms("kv cache")
-    assert "F" in GLOSSARY.find_symbols("F")
-    assert GLOSSARY.find_terms("no such thing") == {}
-
-
 def test_phrases_are_in_every_language() -> None:
     """No key of the page's words is missing in a language, and the places to fill are the same."""
     one, two = (phrases(language) for language in LANGUAGES)
@@ -398,13 +372,3 @@ def test_a_lesson_keeps_the_readers_scenario() -> None:
     assert app.query_params["batch"] in ("33", ["33"])
     app.switch_page("pages/1_Roofline.py").run()
     assert app.sidebar.slider(key="w.batch").value == 33
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_glossary_page(language: str) -> None:
-    """The glossary opens at a term, searches, and shows the letters."""
-    app = page("41_Glossary", lang=language, term="ridge")
-    assert not app.exception
-    assert GLOSSARY.terms["ridge"].word(language) in app.markdown[0].value
-    assert not page("41_Glossary", lang=language, kind="symbols", find="bandwidth").exception
-    assert page("41_Glossary", lang=language, find="zzzz").info[0].value == phrases(language)["glossary_none"]
