@@ -12,7 +12,7 @@ with frame("Diagnosis", "Why is it slow, by what margin, and what would change i
     case = case_of(page.scenario, phase)
     changes = effects(case)
 
-    page.later(lambda: st.markdown(tables.sentence(report, case, flips(case))))
+    page.say(tables.sentence(report, case, flips(case)))
     page.picture(diagnosis.bars(case), diagnosis.describe_bars(case))
     st.caption(diagnosis.describe_bars(case))
 

@@ -18,7 +18,7 @@ def take(point: list[float]) -> None:
 
 with frame("Regime map", "Where does the regime change?") as page:
     scenario, names = page.scenario, regime_map.labels(page.scenario)
-    with st.container(horizontal=True):
+    with page.controls():
         phase = page.choice("phase", "Phase", tuple(PHASES), "decode", labels={"decode": "decode step"})
         across = page.choice("x", "Across", tuple(names), "batch", labels=names)
         others = tuple(axis for axis in names if axis != across)

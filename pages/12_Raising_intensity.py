@@ -8,7 +8,7 @@ from perfmodel.figures import intensity as figures
 
 with frame("Raising intensity", "What does more work per byte buy, and what does it cost?") as page:
     report, scenario = page.report, page.scenario
-    with st.container(horizontal=True):
+    with page.controls():
         phase = page.choice("phase", "Phase", ("decode", "prefill"), "decode")
         factor = page.choice("factor", "Raise the intensity", intensity.FACTORS, 4, labels=intensity.LABELS)
         found = intensity.operators(report, phase)
@@ -16,14 +16,14 @@ with frame("Raising intensity", "What does more work per byte buy, and what does
         chosen = page.choice("op", "Operator", tuple(named), "largest")
     one = intensity.raised(report, phase, named[chosen], factor)
 
-    st.markdown(intensity.said(one))
+    page.say(intensity.said(one))
     page.show(
         figures.roofline(one), "roofline", describe=figures.describe_roofline(one), legend=figures.roofline_legend(one)
     )
 
     st.subheader("Latency against throughput", anchor=False)
     curve = intensity.trade(scenario)
-    st.markdown(intensity.trade_said(curve, scenario))
+    page.say(intensity.trade_said(curve, scenario))
     page.show(
         figures.trade(curve, scenario.batch),
         "trade",

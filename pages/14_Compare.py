@@ -23,7 +23,7 @@ def why(phase: str) -> None:
     """Draw the waterfall between two of the scenarios."""
     options = ("first", *(key for key in list(names)[1:]))
     named = names | {"first": shown[0].label}
-    with st.container(horizontal=True):
+    with page.controls():
         one = page.choice("from", "From", options, "first", labels=named)
         two = page.choice("to", "to", options, compare.NOW, labels=named)
     before, after = (next(side for side in shown if side.key == key or key == "first") for key in (one, two))

@@ -11,7 +11,7 @@ REGIMES = ("any", "compute", "memory", "network", "overhead")
 with frame("Operators", "What does a layer consist of, and what does each operator cost?") as page:
     report = page.report
 
-    with st.container(horizontal=True):
+    with page.controls():
         phase = page.choice("phase", "Phase", ("decode", "prefill"), "decode")
         points = explorer.operators_of(report, phase)
         names = [point.key for point in points]
@@ -44,7 +44,7 @@ with frame("Operators", "What does a layer consist of, and what does each operat
         page.cards(operators.cards(report, point), open_first=chosen != "largest")
 
     st.subheader("All of them", anchor=False)
-    with st.container(horizontal=True):
+    with page.controls():
         search = page.text("search", "Filter", "", placeholder="proj feed-forward")
         bound = page.choice("bound", "Bound by", REGIMES, "any")
     page.table(explorer.rows(points, search, bound), "operators")

@@ -8,7 +8,7 @@ from perfmodel.figures import operators, roofline
 with frame("Roofline", "Which operators are limited by what?") as page:
     report = page.report
 
-    with st.container(horizontal=True):
+    with page.controls():
         phase = page.choice("phase", "Phase", tuple(roofline.PHASES), "both", help="Which pass the points belong to.")
         phases = roofline.PHASES[phase]
         names = [point.key for point in roofline.points(report, phases)]

@@ -1,5 +1,7 @@
 """How should this model be spread over many devices?"""
 
+from functools import partial
+
 from pages import frame
 from pages.parts.cards import render
 from pages.parts.speech import plain, st
@@ -23,11 +25,11 @@ def take(layout: layouts.Layout) -> None:
 def pick() -> layouts.Layout:
     """Draw the choice among the best layouts and the button that takes it; return it."""
     options = {rank: f"{rank}. {one.label}" for rank, one in enumerate(ranked, start=1)}
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with page.controls():
         chosen = ranked[page.choice("pick", "Layout", tuple(options), 1, labels=options) - 1]
         used = chosen.fields.items() <= dict(scenario).items()
         text = "In use" if used else "Use this layout"
-        st.button(text, key="use_layout", on_click=take, args=(chosen,), disabled=used)
+        page.control(partial(st.button, text, key="use_layout", on_click=take, args=(chosen,), disabled=used))
     return chosen
 
 
@@ -84,13 +86,13 @@ def show_shape() -> None:
 
 with frame("Parallelism", "How should this model be spread over many devices?") as page:
     scenario = page.scenario
-    with st.container(horizontal=True):
+    with page.controls():
         over = page.choice("over", "Devices", OVER, "auto", labels=NAMED)
         goal = page.choice("goal", "Best for", tuple(GOALS), "latency", labels=GOALS, help="Throughput is per device")
     found = layouts.layouts(scenario, layouts.chosen_sizes(scenario, over))
     ranked, devices = found.ranked(goal)[:8], max(found.sizes)
 
-    st.markdown(layouts.answer(found, goal))
+    page.say(layouts.answer(found, goal))
     page.metric_row(layouts.headline(found, goal), how.layouts(found, goal))
     if ranked:
         page.table(layouts.table(found, goal), "layouts")

@@ -10,7 +10,7 @@ from perfmodel.training_curves import BUDGETS, Choices, answer, cards, chosen, h
 with frame(
     "Training", "How long does training take, what fills the memory, and what does it cost?", own_verdict=True
 ) as page:
-    with st.container(horizontal=True):
+    with page.controls():
         devices = page.choice("devices", "Devices", (1, 8, 64, 256, 1024, 4096, 16384), 64)
         tensor = page.choice("tensor", "Tensor parallel", (1, 2, 4, 8), 1)
         stages = page.choice("stages", "Pipeline stages", (1, 2, 4, 8, 16), 1)

@@ -1,5 +1,7 @@
 """How many of which accelerator serve these users in time, and at what price?"""
 
+from functools import partial
+
 from pages import frame
 from pages.parts.searching import space_control, study_of, take_button, tariff_control
 from pages.parts.speech import st
@@ -15,7 +17,7 @@ with frame(
     "Sizing", "How many of which accelerator serve these users in time, and at what price?", own_verdict=True
 ) as page:
     top = st.container()
-    with st.container(horizontal=True):
+    with page.controls():
         users = page.number("users", "Users [people]", 1000, low=1, high=10_000_000, step=100)
         hourly = page.number(
             "hourly", "Requests of each [per hour]", 0.0, low=0.0, high=3600.0, help="0: all at the same time"
@@ -24,7 +26,7 @@ with frame(
             "first", "First token within [s]", 2.0, low=0.0, high=600.0, step=0.5, help="95 %, queue included"
         )
         speed = page.number("speed", "Speed for each [tokens/s]", 30.0, low=0.1, high=10_000.0, step=5.0)
-    with st.container(horizontal=True):
+    with page.controls():
         goal = page.choice("goal", "Best is", GOALS, "price", labels=words.GOAL_WORDS)
         maker = page.choice("maker", "Maker", MAKERS, "any")
         budget = page.number("budget", "At most [USD/h]", 0.0, low=0.0, high=1e7, step=10.0, help="0: no limit")
@@ -43,9 +45,9 @@ with frame(
         if offers:
             page.table(words.offer_rows(answer, offers), "offers")
             names = {rank: words.offer_name(answer, offer) for rank, offer in enumerate(offers, start=1)}
-            with st.container(horizontal=True, vertical_alignment="bottom"):
+            with page.controls():
                 chosen = offers[page.choice("pick", "Configuration", tuple(names), 1, labels=names) - 1]
-                take_button(chosen, page.scenario)
+                page.control(partial(take_button, chosen, page.scenario))
             page.show(figures.offer_bars(answer, offers), "offers", describe=figures.describe_offers(answer, offers))
             st.caption(
                 "Price of one: " + price_source(chosen.combination.scenario(space.asked).resolved_gpu, tariff) + "."

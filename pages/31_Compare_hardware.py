@@ -1,5 +1,7 @@
 """Which accelerator does the same work best, for its price, its bandwidth, or as it is?"""
 
+from functools import partial
+
 from pages import frame
 from pages.parts.searching import SERVING, study_of, take_button, tariff_control
 from pages.parts.speech import st
@@ -17,13 +19,13 @@ with frame("Compare hardware", "Which accelerator does the same work best?", own
     chips = priced_chips()
     names = {id: ACCELERATORS[id].name for id in chips} | {NONE: "–"}
     top = st.container()
-    with st.container(horizontal=True):
+    with page.controls():
         speed = page.number("speed", "Speed for each user, at least [tokens/s]", 30.0, low=0.0, high=10_000.0, step=5.0)
         per = page.choice("per", "Per", tuple(contest.PER), "device", labels=contest.PER)
         what = page.choice("what", "Show", tuple(contest.WHAT), "throughput", labels=contest.WHAT)
         engines = {id: ENGINES[id].name for id in SERVING}
         engine = page.choice("by", "Engine", SERVING, "vllm", labels=engines)
-    with st.container(horizontal=True):
+    with page.controls():
         chosen = [
             page.choice(f"c{number}", f"Chip {number}", (*chips, NONE), gpu, labels=names)
             for number, gpu in enumerate(PICKED, start=1)
@@ -43,10 +45,10 @@ with frame("Compare hardware", "Which accelerator does the same work best?", own
             page.table(contest.table(rows), "contest")
             able = {row.gpu: row for row in rows if row.offer}
             if able:
-                with st.container(horizontal=True, vertical_alignment="bottom"):
+                with page.controls():
                     labels = {gpu: names[gpu] for gpu in able}
                     taken = page.choice("take", "Take over", tuple(able), next(iter(able)), labels=labels)
-                    take_button(able[taken].offer, page.scenario)
+                    page.control(partial(take_button, able[taken].offer, page.scenario))
     else:
         st.info("Choose at least one accelerator.")
     st.caption(

@@ -1,5 +1,7 @@
 """What does speed for one user cost in throughput, and which configurations are worth having at all?"""
 
+from functools import partial
+
 from pages import frame
 from pages.parts.searching import space_control, study_of, take_button, tariff_control
 from pages.parts.speech import st
@@ -11,7 +13,7 @@ MAKERS = ("any", "NVIDIA", "AMD", "Google", "Intel")
 
 
 with frame("Pareto", "What does speed for one user cost in throughput?", own_verdict=True) as page:
-    with st.container(horizontal=True):
+    with page.controls():
         over = page.choice("over", "Throughput", ("device", "dollar"), "device", labels=OVER)
         maker = page.choice("maker", "Maker", MAKERS, "any")
         space = space_control(page)
@@ -27,12 +29,13 @@ with frame("Pareto", "What does speed for one user cost in throughput?", own_ver
         page.verdict(figures.describe_pareto(answer, over), words.work_words(space.asked))
         if front.size:
             names = {rank: words.point_name(answer, int(point)) for rank, point in enumerate(front, start=1)}
-            with st.container(horizontal=True, vertical_alignment="bottom"):
+            with page.controls():
                 chosen = page.choice("pick", "Point of the front", tuple(names), 1, labels=names)
                 offer = answer.offer(int(front[chosen - 1]))
-                take_button(offer, page.scenario)
+                page.control(partial(take_button, offer, page.scenario))
                 link = words.link(answer, offer)
-                st.page_link("app.py", label="Open its scenario", query_params=link, icon=":material/open_in_new:")
+                open_it = partial(st.page_link, "app.py", label="Open its scenario", query_params=link)
+                page.control(partial(open_it, icon=":material/open_in_new:"))
             page.show(
                 figures.pareto(answer, over, chosen - 1),
                 "front",

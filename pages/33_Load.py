@@ -10,7 +10,7 @@ from perfmodel.serving import PREFIX_HOMES, PRESETS, SCHEDULES, Lengths, Service
 with frame("Load", "What do users see when requests arrive at random?") as page:
     scenario = page.scenario
     top = st.container()
-    with st.container(horizontal=True):
+    with page.controls():
         rate = page.number(
             "rate", "Arrivals [requests/s]", 1.0, low=0.001, high=1e6, step=0.5, help="all copies together"
         )
@@ -19,7 +19,7 @@ with frame("Load", "What do users see when requests arrive at random?") as page:
         schedule = page.choice("schedule", "Prompts", SCHEDULES, "chunked", labels=words.SCHEDULE_WORDS)
     place = st.container()
     with st.expander("Lengths, cache and scheduling", key="load.details"):
-        with st.container(horizontal=True):
+        with page.controls():
             spread_in = page.number(
                 "ivar",
                 "Spread of prompts [deviations/mean]",
@@ -65,7 +65,7 @@ with frame("Load", "What do users see when requests arrive at random?") as page:
         curve = words.curve(scenario, service)
     present = words.now(scenario, service, rate)
     with top:
-        st.markdown(words.sentence(curve, present, first, words.period(speed)))
+        page.say(words.sentence(curve, present, first, words.period(speed)))
         page.metric_row(
             words.headline(present, first, words.period(speed)), loaded(present, first, words.period(speed))
         )

@@ -10,12 +10,12 @@ with frame("Batching", "What does a larger batch buy, and where does it stop?") 
     scenario = page.scenario
     curve = batch_curve(scenario)
 
-    st.markdown(answer(curve, scenario))
+    page.say(answer(curve, scenario))
     page.metric_row(headline(curve, page.report), how.batching(curve, page.report))
     page.show(batching.anatomy(curve, scenario.batch), "anatomy", height=400, describe=batching.describe(curve))
 
     st.subheader("Throughput: the same work in other precisions or on other chips", anchor=False)
-    with st.container(horizontal=True):
+    with page.controls():
         axis = page.choice("compare", "Compare", ("precisions", "chips"), "precisions")
         others = {"none": "none", **runnable()}
         if axis == "chips":

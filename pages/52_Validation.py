@@ -15,7 +15,7 @@ ALL, NONE = "all", "none"
 with frame("Validation", "Is it right? Every prediction beside what somebody measured.") as page:
     st.markdown(f"**How sure about your scenario?** {plain(validation.nearest_sentence(page.scenario))}")
 
-    with st.container(horizontal=True):
+    with page.controls():
         view = page.choice("kind", "Figures", tuple(VIEWS), "times", labels=VIEWS)
         by = page.choice("by", "Told apart by", tuple(BY), "what", labels=BY)
     names = validation.sorts(view, by)

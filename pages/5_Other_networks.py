@@ -31,7 +31,7 @@ def mlp() -> MLP:
 
 def batching() -> None:
     """Latency and throughput over the batch on three devices."""
-    with st.container(horizontal=True):
+    with page.controls():
         which = page.choice("net", "Network", networks.NETWORKS, "resnet", labels={"resnet": "ResNet-50", "mlp": "MLP"})
         network = RESNET_50 if which == "resnet" else mlp()
         curves = networks.curves(report, network, dtype())
@@ -53,7 +53,7 @@ def batching() -> None:
 
 def one_roofline() -> None:
     """MLP, ResNet-50 and the scenario's transformer under one roof."""
-    with st.container(horizontal=True):
+    with page.controls():
         perceptron = mlp()
         batch = page.choice("images", "Inputs at once", networks.PICKED, 64)
         kind = dtype()
@@ -68,7 +68,7 @@ def one_roofline() -> None:
 
 def layers() -> None:
     """ResNet-50 layer by layer."""
-    with st.container(horizontal=True):
+    with page.controls():
         batch = page.choice("images", "Images at once", networks.PICKED, 64)
         kind = dtype()
     about = network_layers.describe_layers(report, batch, kind)
@@ -83,7 +83,7 @@ def layers() -> None:
 
 def small() -> None:
     """Widths of an MLP over the batch, and one input on every device."""
-    with st.container(horizontal=True):
+    with page.controls():
         depth = page.choice("depth", "MLP layers", networks.DEPTHS, 8)
         device = page.choice("on", "Batch curves on", tuple(DEVICES), "t4", labels=DEVICES)
         kind = dtype()

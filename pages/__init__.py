@@ -8,13 +8,14 @@ Nothing has to be registered anywhere else. Files whose name starts with an unde
     from perfmodel.figures import roofline
 
     with frame("Roofline", "Which operators are limited by what?") as page:
-        phase = page.choice("phase", "Phase", ("decode", "prefill"), "decode")    # travels in the link as phase=decode
+        with page.controls():
+            phase = page.choice("phase", "Phase", ("decode", "prefill"), "decode")    # in the link as phase=decode
         page.metric_row([("Time to first token", show(page.report.ttft_s, "s"), "no queueing")])
         page.show(roofline.figure(page.report), "roofline", describe=roofline.describe(page.report), on_select="op")
         page.cards(operators.cards(page.report, point))
 
-A page that opens is drawn from top to bottom. When something changes on it, what waits (numbers, tables, cards, the
-frame itself) is drawn after the figures, each part in its place: the eye waits for the figure.
+A page that opens is drawn from top to bottom. When something changes on it, what waits (controls, numbers, tables,
+cards, the frame itself) is drawn after the figures, each part in its place: the eye waits for the figure.
 
 What a page may use of `page`:
 
@@ -27,6 +28,7 @@ What a page may use of `page`:
   What the link asks for beyond the bounds gives a notice and the default.
 - `page.text(key, label, default, *, check=None, help="", placeholder="")`: a short text; `check` raises a `ValueError`
   that says what is allowed.
+- `with page.controls():` puts the controls of the block in one row; `page.control(draw)` puts a button among them.
 - `page.memo(key, default)`: a short text without a widget that travels in the link; `page.remember(key, text)`, in a
   callback, changes it or any secondary control.
 - `page.several(key, label, options, default)`: options (value -> shown) of which any number can be chosen; the link
@@ -41,6 +43,7 @@ What a page may use of `page`:
   change the scenario by `state.choose`. `legend` is a list of `theme.Mark` (glyph, colour, text) written
   as text below the figure: Plotly's own legend costs some 30 ms a redraw, so switch it off on pages with sliders.
 - `page.picture(svg, describe, key="picture")`: an SVG picture, far cheaper than a figure where nothing is clicked.
+- `page.say(text)`: a text that changes with the scenario, above a figure.
 - `page.table(rows, key)`: a table from a list of dicts (column -> text or number).
 - `page.cards(cards, *, open_first=False)`: formula cards of `perfmodel.explain`, one expander each, lazy:
   `page.cards(explain.cards(page.report, explain.TIME))`.
@@ -62,20 +65,20 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from pages.parts import alone, head, share, sidebar, speech, state
+from pages.parts import alone, head, prompt, share, sidebar, speech, state
 from pages.parts.cards import how, render
+from pages.parts.controls import Controls
 from pages.parts.speech import plain, say, st
 from pages.parts.waiting import Waiting
 from perfmodel import Report, Scenario, cached_estimate
 from perfmodel.figures.theme import Mark, drawn
 
-#: From so many options on, a secondary control is a select box.
-_MANY = 6
 _CONFIG = {
     "displaylogo": False,
     "modeBarButtonsToRemove": ["zoomIn2d", "zoomOut2d", "autoScale2d", "lasso2d", "select2d"],
 }
-_BOXES = {"info": st.info, "warning": st.warning, "error": st.error, "remark": st.caption}
+
+prompt.send_at_once()
 
 
 @contextmanager
@@ -89,17 +92,19 @@ def frame(name: str, question: str, *, scenario_bar: bool = True, own_verdict: b
     last, each in its place: the eye follows the figure, and the rest arrives while the browser draws it.
     """
     st.set_page_config(page_title=f"{say(name)} · perfmodel", layout="wide")
-    st.html(head.PAPER)
     now = state.begin(name)
     figures, now.figures[name] = now.figures.get(name, []), []
     if now.alone:
-        yield Page(name, now.scenario, cached_estimate(now.scenario), *alone.begin(now), Waiting(opens=True))
+        st.html(head.STYLE)
+        place, nowhere = alone.begin(now)
+        yield Page(name, place, Waiting(opens=True), now.scenario, cached_estimate(now.scenario), nowhere)
         return
     with st.container(gap="xsmall"):
         parts, top, messages = (st.container(gap="xsmall") for _ in range(3))
-    page = Page(name, now.scenario, cached_estimate(now.scenario), messages, top, Waiting(now.fresh))
+    page = Page(name, messages, Waiting(now.fresh), now.scenario, cached_estimate(now.scenario), top)
 
     def around() -> None:
+        st.html(head.STYLE)
         if scenario_bar:
             with st.sidebar:
                 sidebar.draw(now.scenario)
@@ -130,130 +135,18 @@ def frame(name: str, question: str, *, scenario_bar: bool = True, own_verdict: b
 
 
 @dataclass(frozen=True)
-class Page:
+class Page(Controls):
     """One run of one page: the scenario, its report, and the ways to show things."""
 
-    name: str
     scenario: Scenario
     report: Report
-    messages: Any
     top: Any
-    waiting: Waiting
-
-    def later(self, draw: Callable[[], object], place: Any = None) -> None:
-        """Leave a costly part that holds no control for after the figures; numbers, tables and cards wait anyway."""
-        self.waiting.add(draw, place)
 
     def verdict(self, sentence: str, summary: str) -> None:
         """Say the answer in one sentence on top of the page, and in one line what it is about."""
         with self.top:
             st.subheader(sentence, anchor=False)
             st.caption(summary)
-
-    def notice(self, text: str, level: str = "warning") -> None:
-        """Show a message at the top of the page, its lines in one box; level info, warning or error."""
-        with self.messages:
-            _BOXES[level]("  \n".join(plain(line) for line in text.split("\n")))
-
-    def choice(
-        self,
-        key: str,
-        label: str,
-        options: Sequence[str | int],
-        default: str | int,
-        *,
-        labels: Mapping[Any, str] | None = None,
-        help: str = "",
-    ) -> Any:
-        """Draw a secondary control and return the option chosen; it travels in the link as `key`."""
-        by_text = {str(option): option for option in options}
-        value, wrong = state.view(self.name, key, by_text.__contains__, str(default))
-        if wrong:
-            self.notice(f"{key}={wrong!r} is not one of {', '.join(by_text)}; using {default}")
-        texts, widget, few = list(by_text), f"v.{self.name}.{key}", len(by_text) < _MANY
-        named = {text: (labels or {}).get(option, text) for text, option in by_text.items()}
-        held = state.hold(widget, value, "default") if few else state.hold(widget, value, "index", texts.index(value))
-        common: dict[str, Any] = {"on_change": _chosen, "args": (self.name, key, widget), "help": help or None} | held
-        if few:
-            st.segmented_control(label, texts, format_func=named.__getitem__, required=True, wrap=True, **common)
-        else:
-            st.selectbox(label, texts, format_func=named.__getitem__, **common)
-        return by_text[value]
-
-    def number(
-        self,
-        key: str,
-        label: str,
-        default: float,
-        *,
-        low: float,
-        high: float,
-        step: float | None = None,
-        help: str = "",
-    ) -> Any:
-        """Draw a secondary number and return it, whole where the default is; it travels in the link as `key`."""
-        kind = type(default)
-        text, wrong = state.view(self.name, key, lambda asked: within(asked, kind, low, high), str(default))
-        if wrong:
-            whole = "a whole number" if kind is int else "a number"
-            self.notice(f"{key}={wrong!r} is not {whole} from {low:,} to {high:,}; using {default}")
-        widget = f"v.{self.name}.{key}"
-        common: dict[str, Any] = {"on_change": _chosen, "args": (self.name, key, widget), "help": help or None}
-        common |= {
-            "min_value": kind(low),
-            "max_value": kind(high),
-            "step": kind(step) if step else 1 if kind is int else None,
-        }
-        st.number_input(label, **common, **state.hold(widget, kind(text)))
-        return kind(text)
-
-    def text(
-        self,
-        key: str,
-        label: str,
-        default: str,
-        *,
-        check: Callable[[str], object] | None = None,
-        help: str = "",
-        placeholder: str = "",
-    ) -> str:
-        """Draw a secondary text and return it; one that `check` refuses stays as typed, and the default counts."""
-        text, _ = state.view(self.name, key, lambda asked: len(asked) <= state.MAX_VIEW_CHARS, default)
-        widget = f"v.{self.name}.{key}"
-        common: dict[str, Any] = {"on_change": _chosen, "args": (self.name, key, widget), "help": help or None}
-        common |= {"max_chars": state.MAX_VIEW_CHARS, "placeholder": placeholder or None}
-        st.text_input(label, **common, **state.hold(widget, text))
-        try:
-            (check or str)(text)
-        except ValueError as error:
-            self.notice(f"{key}: {error}; what you typed stays and does not count")
-            return default
-        return text
-
-    def memo(self, key: str, default: str) -> str:
-        """Return a short text that the page keeps under `key` without a widget; it travels in the link."""
-        return state.view(self.name, key, lambda asked: len(asked) <= state.MAX_VIEW_CHARS, default)[0]
-
-    def remember(self, key: str, text: str) -> None:
-        """Change what `memo` or a secondary control says, in a callback."""
-        state.set_view(self.name, key, text)
-        state.touch()
-
-    def several(self, key: str, label: str, options: Mapping[str, str], default: str) -> tuple[str, ...]:
-        """Draw options of which any number can be chosen, value -> what is shown; the link divides them by dots.
-
-        What the link names and is no option any more is left out with a notice.
-        """
-        text, _ = state.view(self.name, key, str.isprintable, default)
-        asked = tuple(filter(None, text.split(".")))
-        chosen = [value for value in options if value in asked]
-        if gone := [value for value in asked if value not in options]:
-            self.notice(f"{key}: {', '.join(gone)} cannot be chosen here; left out", "info")
-        widget = f"v.{self.name}.{key}"
-        common: dict[str, Any] = {"on_change": _chosen, "args": (self.name, key, widget)}
-        common |= state.hold(widget, chosen, "default")
-        st.pills(label, tuple(options), selection_mode="multi", format_func=options.__getitem__, **common)
-        return tuple(chosen)
 
     def link(self, label: str, scenario: Scenario, **views: str) -> None:
         """Draw a link to this page with another scenario; secondary controls that are not given take their default."""
@@ -302,11 +195,11 @@ class Page:
         figure, describe = speech.say_figure(figure), say(describe)
         with place:
             found = self._draw(figure, key, describe, on_select)
+            self.waiting.rest()
             marks = "\u2003".join(_coloured(mark) for mark in legend)
             lines = (f":small[{marks}]" if marks else "", f":small[:gray[{plain(describe)}]]" if describe else "")
             if text := "  \n".join(filter(None, lines)):
                 st.markdown(text)
-        self.waiting.rest()
         alone.end()
         return found
 
@@ -343,18 +236,6 @@ class Page:
         self.later(lambda: render(list(cards), open_first=open_first))
 
 
-def within(text: str, kind: type[Any], low: float, high: float) -> bool:
-    """Tell whether a text is a number of this kind between these bounds.
-
-    >>> within("8", int, 1, 10), within("8.5", int, 1, 10), within("nan", float, 1, 10)
-    (True, False, False)
-    """
-    try:
-        return bool(low <= kind(text) <= high)
-    except ValueError:
-        return False
-
-
 def _coloured(mark: Mark) -> str:
     text = plain(mark.text).replace(" ", "\u00a0")
     return f':color[{mark.glyph}]{{foreground="{mark.colour}"}}\u00a0{text}'
@@ -374,10 +255,4 @@ def _picked(page: str, widget: str) -> None:
         told(found)
     elif found is not None:
         state.set_view(page, str(told), str(found[0] if isinstance(found, list | tuple) else found))
-    state.touch()
-
-
-def _chosen(page: str, key: str, widget: str) -> None:
-    value = st.session_state[widget]
-    state.set_view(page, key, ".".join(value) if isinstance(value, list) else str(value))
     state.touch()

@@ -15,8 +15,8 @@ from perfmodel.text import summary as line_of
 
 #: So many broken files are named; the first ones tell what is wrong.
 MAX_BROKEN = 5
-#: How a page stands on paper: the one style sheet, of which a screen sees nothing.
-PAPER = Path(__file__).with_name("print.css")
+#: The one style sheet: how a page stands on paper, and that nothing of it fades while it is drawn anew.
+STYLE = Path(__file__).with_name("frame.css")
 
 
 def draw(now: state.Session, question: str, figures: Sequence[str]) -> None:

@@ -82,7 +82,7 @@ def _resume() -> None:
 
 def tariff_control(page: Page) -> Tariff:
     """Draw the terms under which accelerators are paid, and return them."""
-    with st.container(horizontal=True):
+    with page.controls():
         terms = page.choice("terms", "Paid", TERMS, "on demand")
         text = page.text(
             "prices",
@@ -97,7 +97,7 @@ def tariff_control(page: Page) -> Tariff:
         pue = page.number("pue", "PUE [W/W]", 1.56, low=1.0, high=5.0, step=0.01, help="mean of Uptime Institute 2024")
     more: dict[str, Any] = {"grid": GRIDS[grid], "overhead": pue}
     if terms != "on demand":
-        with st.container(horizontal=True):
+        with page.controls():
             more["busy"] = page.number(
                 "busy", "Used share of hours [1]", 1.0, low=0.01, high=1.0, step=0.05, help="an estimate: put in yours"
             )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pages.parts.speech import st
@@ -20,6 +21,8 @@ class Waiting:
         """Begin a run."""
         self._opens = opens
         self._parts: list[tuple[Any, Callable[[], object]]] = []
+        #: The row in which controls stand just now, one behind the other.
+        self.row: Any = None
 
     def add(self, draw: Callable[[], object], place: Any = None) -> None:
         """Draw a part in its place (here, where none is given): at once if the page opens, else when asked to."""
@@ -29,6 +32,15 @@ class Waiting:
             return
         with place:
             draw()
+
+    @contextmanager
+    def all_into(self, row: Any) -> Iterator[None]:
+        """Let the controls of a block stand in this row."""
+        before, self.row = self.row, row
+        try:
+            yield
+        finally:
+            self.row = before
 
     def rest(self) -> None:
         """Give the browser the time to draw the figure that was just sent."""

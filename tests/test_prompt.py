@@ -1,0 +1,31 @@
+"""What the server sends leaves at once."""
+
+import socket
+from pathlib import Path
+
+from pages.parts.prompt import send_at_once
+
+
+def test_nagle_is_off_for_who_is_here_and_for_who_comes() -> None:
+    """Streamlit's socket names no protocol, so asyncio leaves Nagle's algorithm on: we switch it off, inherited."""
+    with socket.socket(socket.AF_INET) as listening:  # as Streamlit binds it
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        before = socket.create_connection(listening.getsockname())
+        present, _ = listening.accept()
+        assert not present.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        send_at_once()
+        after = socket.create_connection(listening.getsockname())
+        later, _ = listening.accept()
+        for visitor in (present, later):
+            assert visitor.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        for end in (before, present, after, later):
+            end.close()
+
+
+def test_files_that_are_no_sockets_are_left_alone() -> None:
+    """An open file stays as it was, and looking at it opens nothing that is not closed again."""
+    with Path(__file__).open() as file:
+        file.readline()
+        send_at_once()
+        assert file.readline() == "\n"
