@@ -12,9 +12,9 @@ with frame("Diagnosis", "Why is it slow, by what margin, and what would change i
     case = case_of(page.scenario, phase)
     changes = effects(case)
 
-    page.say(tables.sentence(report, case, flips(case)))
+    page.say(lambda: tables.sentence(report, case, flips(case)))
     page.picture(diagnosis.bars(case), diagnosis.describe_bars(case))
-    st.caption(diagnosis.describe_bars(case))
+    page.later(lambda: st.caption(diagnosis.describe_bars(case)))
 
     st.subheader("What twice or half of each input does to the time", anchor=False)
     page.show(

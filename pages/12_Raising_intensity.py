@@ -16,14 +16,14 @@ with frame("Raising intensity", "What does more work per byte buy, and what does
         chosen = page.choice("op", "Operator", tuple(named), "largest")
     one = intensity.raised(report, phase, named[chosen], factor)
 
-    page.say(intensity.said(one))
+    page.say(lambda: intensity.said(one))
     page.show(
         figures.roofline(one), "roofline", describe=figures.describe_roofline(one), legend=figures.roofline_legend(one)
     )
 
     st.subheader("Latency against throughput", anchor=False)
     curve = intensity.trade(scenario)
-    page.say(intensity.trade_said(curve, scenario))
+    page.say(lambda: intensity.trade_said(curve, scenario))
     page.show(
         figures.trade(curve, scenario.batch),
         "trade",

@@ -32,7 +32,7 @@ with frame("Cures", "What would help, and by how much?") as page:
     scenario = page.scenario
 
     goal = page.choice("goal", "Judge a cure by", GOALS, "request", labels=GOAL_WORDS)
-    page.say(plain(answer(scenario, goal)))
+    page.say(lambda: plain(answer(scenario, goal)))
     page.show(
         cures.figure(scenario, goal),
         "gains",

@@ -92,7 +92,7 @@ with frame("Parallelism", "How should this model be spread over many devices?") 
     found = layouts.layouts(scenario, layouts.chosen_sizes(scenario, over))
     ranked, devices = found.ranked(goal)[:8], max(found.sizes)
 
-    page.say(layouts.answer(found, goal))
+    page.say(lambda: layouts.answer(found, goal))
     page.metric_row(layouts.headline(found, goal), how.layouts(found, goal))
     if ranked:
         page.table(layouts.table(found, goal), "layouts")

@@ -19,7 +19,7 @@ with frame("FLOPs", "Where do the FLOPs go?") as page:
     scenario, both = page.scenario, breakdown.phases(page.scenario)
     model, context = scenario.resolved_model.dimensions, both[1].context
 
-    page.say(breakdown.flops_answer(page.report))
+    page.say(lambda: breakdown.flops_answer(page.report))
     page.show(
         flops.blocks_figure(page.report, both), "blocks", height=300, describe=flops.describe_blocks(page.report, both)
     )

@@ -65,7 +65,7 @@ with frame("Load", "What do users see when requests arrive at random?") as page:
         curve = words.curve(scenario, service)
     present = words.now(scenario, service, rate)
     with top:
-        page.say(words.sentence(curve, present, first, words.period(speed)))
+        page.say(lambda: words.sentence(curve, present, first, words.period(speed)))
         page.metric_row(
             words.headline(present, first, words.period(speed)), loaded(present, first, words.period(speed))
         )

@@ -18,7 +18,7 @@ VIEWS = {
 with frame("KV cache and memory", "What fills the memory, and how much more would fit?") as page:
     report, held = page.report, page.report.memory
 
-    page.say(breakdown.memory_answer(report))
+    page.say(lambda: breakdown.memory_answer(report))
     page.show(memory.stack_figure(held), "stack", height=150, describe=memory.describe_stack(held))
     view = page.choice("view", "Look closer", tuple(VIEWS), "fit", labels=VIEWS)
 

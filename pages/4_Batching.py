@@ -10,7 +10,7 @@ with frame("Batching", "What does a larger batch buy, and where does it stop?") 
     scenario = page.scenario
     curve = batch_curve(scenario)
 
-    page.say(answer(curve, scenario))
+    page.say(lambda: answer(curve, scenario))
     page.metric_row(headline(curve, page.report), how.batching(curve, page.report))
     page.show(batching.anatomy(curve, scenario.batch), "anatomy", height=400, describe=batching.describe(curve))
 

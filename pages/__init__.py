@@ -43,7 +43,7 @@ What a page may use of `page`:
   change the scenario by `state.choose`. `legend` is a list of `theme.Mark` (glyph, colour, text) written
   as text below the figure: Plotly's own legend costs some 30 ms a redraw, so switch it off on pages with sliders.
 - `page.picture(svg, describe, key="picture")`: an SVG picture, far cheaper than a figure where nothing is clicked.
-- `page.say(text)`: a text that changes with the scenario, above a figure.
+- `page.say(lambda: text)`: a text that changes with the scenario, above a figure.
 - `page.table(rows, key)`: a table from a list of dicts (column -> text or number).
 - `page.cards(cards, *, open_first=False)`: formula cards of `perfmodel.explain`, one expander each, lazy:
   `page.cards(explain.cards(page.report, explain.TIME))`.
@@ -78,7 +78,7 @@ _CONFIG = {
     "modeBarButtonsToRemove": ["zoomIn2d", "zoomOut2d", "autoScale2d", "lasso2d", "select2d"],
 }
 
-prompt.send_at_once()
+prompt.set_up()
 
 
 @contextmanager

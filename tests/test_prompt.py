@@ -3,7 +3,7 @@
 import socket
 from pathlib import Path
 
-from pages.parts.prompt import send_at_once
+from pages.parts.prompt import set_up
 
 
 def test_nagle_is_off_for_who_is_here_and_for_who_comes() -> None:
@@ -14,7 +14,7 @@ def test_nagle_is_off_for_who_is_here_and_for_who_comes() -> None:
         before = socket.create_connection(listening.getsockname())
         present, _ = listening.accept()
         assert not present.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        send_at_once()
+        set_up()
         after = socket.create_connection(listening.getsockname())
         later, _ = listening.accept()
         for visitor in (present, later):
@@ -27,5 +27,5 @@ def test_files_that_are_no_sockets_are_left_alone() -> None:
     """An open file stays as it was, and looking at it opens nothing that is not closed again."""
     with Path(__file__).open() as file:
         file.readline()
-        send_at_once()
+        set_up()
         assert file.readline() == "\n"

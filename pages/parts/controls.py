@@ -43,9 +43,9 @@ class Controls:
         """Draw a secondary control, whose value is known already, in the row it belongs to."""
         self.waiting.add(draw, self.waiting.row)
 
-    def say(self, text: str) -> None:
-        """Show a text that changes with the scenario."""
-        self.later(lambda: st.markdown(text))
+    def say(self, text: Callable[[], str]) -> None:
+        """Show a text that changes with the scenario; it is computed behind the figures too."""
+        self.later(lambda: st.markdown(text()))
 
     def notice(self, text: str, level: str = "warning") -> None:
         """Show a message at the top of the page, its lines in one box; level info, warning or error."""
