@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -131,32 +131,42 @@ class Drawn:
     all_s: float
 
 
-def slider_to_figure(browser: Browser, address: str, samples: int, warmup: int = 4) -> list[Drawn]:
-    """Return what each of so many key presses on the batch slider took; a picture counts behind the Plotly figures.
+def slider_to_figure(browser: Browser, addresses: Sequence[str], samples: int, warmup: int = 4) -> list[list[Drawn]]:
+    """Return for each address what so many key presses on the batch slider took, pressed in turn, one after the other.
 
-    Empty for a page without the slider, without a figure, or whose figures do not depend on the batch.
+    In turn, because a machine is not equally fast for minutes. Empty for a page without the slider, without a figure,
+    or whose figures do not depend on the batch.
     """
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
+    tabs = [_open(browser, address) for address in addresses]
+    warm = [[_press(page, slider) for _ in range(warmup)] if slider else [] for page, slider in tabs]
+    found: list[list[Drawn]] = [[] for _ in tabs]
+    for _ in range(samples):
+        for (page, slider), seen, moved in zip(tabs, found, warm, strict=True):
+            if any(moved) and (drawn := _press(page, slider)):
+                seen.append(drawn)
+    for page, _ in tabs:
+        page.context.close()
+    return found
+
+
+def _open(browser: Browser, address: str) -> tuple[Page, Any]:
+    """Open a page of its own and return it with its slider; None where the batch has no place on it."""
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.add_init_script(_WATCH)
     page.goto(address)
     slider = page.locator(f"input[type=range][aria-label={json.dumps(SLIDER)}]").first
     try:
         slider.wait_for(state="attached", timeout=_PATIENCE_MS)
         page.wait_for_function(_DRAWN, arg=FIGURE, polling=50, timeout=_PATIENCE_MS)
-        page.wait_for_timeout(2000)
-        found = [_press(page, slider) for _ in range(warmup)]
-        if any(found):
-            found += [_press(page, slider) for _ in range(samples)]
     except TimeoutError:
-        found = []  # a page of words, or one that the batch has no place on
-    finally:
-        context.close()
-    return [drawn for drawn in found[warmup:] if drawn]
+        return page, None  # a page of words
+    page.wait_for_timeout(2000)
+    return page, slider
 
 
 def _press(page: Page, slider: Any) -> Drawn | None:
     """Move the slider by one step; None when no figure changed (the page shows none that depends on it)."""
+    page.bring_to_front()
     at_end = slider.evaluate("e => +e.value >= +e.max")
     slider.focus()
     page.evaluate("s => watch.arm(s)", FIGURE)
