@@ -25,7 +25,7 @@ def take(layout: layouts.Layout) -> None:
 def pick() -> layouts.Layout:
     """Draw the choice among the best layouts and the button that takes it; return it."""
     options = {rank: f"{rank}. {one.label}" for rank, one in enumerate(ranked, start=1)}
-    with page.controls():
+    with page.controls("bottom"):
         chosen = ranked[page.choice("pick", "Layout", tuple(options), 1, labels=options) - 1]
         used = chosen.fields.items() <= dict(scenario).items()
         text = "In use" if used else "Use this layout"

@@ -45,7 +45,7 @@ with frame(
         if offers:
             page.table(words.offer_rows(answer, offers), "offers")
             names = {rank: words.offer_name(answer, offer) for rank, offer in enumerate(offers, start=1)}
-            with page.controls():
+            with page.controls("bottom"):
                 chosen = offers[page.choice("pick", "Configuration", tuple(names), 1, labels=names) - 1]
                 page.control(partial(take_button, chosen, page.scenario))
             page.show(figures.offer_bars(answer, offers), "offers", describe=figures.describe_offers(answer, offers))

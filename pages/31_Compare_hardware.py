@@ -45,7 +45,7 @@ with frame("Compare hardware", "Which accelerator does the same work best?", own
             page.table(contest.table(rows), "contest")
             able = {row.gpu: row for row in rows if row.offer}
             if able:
-                with page.controls():
+                with page.controls("bottom"):
                     labels = {gpu: names[gpu] for gpu in able}
                     taken = page.choice("take", "Take over", tuple(able), next(iter(able)), labels=labels)
                     page.control(partial(take_button, able[taken].offer, page.scenario))

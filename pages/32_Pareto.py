@@ -29,7 +29,7 @@ with frame("Pareto", "What does speed for one user cost in throughput?", own_ver
         page.verdict(figures.describe_pareto(answer, over), words.work_words(space.asked))
         if front.size:
             names = {rank: words.point_name(answer, int(point)) for rank, point in enumerate(front, start=1)}
-            with page.controls():
+            with page.controls("bottom"):
                 chosen = page.choice("pick", "Point of the front", tuple(names), 1, labels=names)
                 offer = answer.offer(int(front[chosen - 1]))
                 page.control(partial(take_button, offer, page.scenario))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from pages.parts import state
 from pages.parts.speech import plain, st
@@ -33,9 +33,9 @@ class Controls:
         self.waiting.add(draw, place)
 
     @contextmanager
-    def controls(self) -> Iterator[None]:
-        """Put the secondary controls of the block in one row."""
-        row = st.container(horizontal=True, vertical_alignment="bottom")
+    def controls(self, align: Literal["top", "bottom"] = "top") -> Iterator[None]:
+        """Put the secondary controls of the block in one row, with their labels in a line or, beside a button, below."""
+        row = st.container(horizontal=True, vertical_alignment=align)
         with row, self.waiting.all_into(row):
             yield
 
