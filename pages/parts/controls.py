@@ -34,7 +34,7 @@ class Controls:
 
     @contextmanager
     def controls(self, align: Literal["top", "bottom"] = "top") -> Iterator[None]:
-        """Put the secondary controls of the block in one row, with their labels in a line or, beside a button, below."""
+        """Put the secondary controls of the block in one row; beside a button their lower edges line up."""
         row = st.container(horizontal=True, vertical_alignment=align)
         with row, self.waiting.all_into(row):
             yield
