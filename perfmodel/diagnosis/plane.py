@@ -57,9 +57,12 @@ class Grid:
         return np.where(np.isfinite(self.time_s), self.parts_s.argmax(axis=0), -1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plane:
-    """Two axes of one phase: `fine` for colours, `stops` at round values for the pointer; memory of a device [B]."""
+    """Two axes of one phase: `fine` for colours, `stops` at round values for the pointer; memory of a device [B].
+
+    Two planes are the same where they are one object: figures are cached by it.
+    """
 
     phase: str
     x_axis: str

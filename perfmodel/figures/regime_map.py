@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from perfmodel.diagnosis.case import BOUND, PHASES
 from perfmodel.diagnosis.flips import Indices
-from perfmodel.diagnosis.plane import Grid, Plane, choices, present
+from perfmodel.diagnosis.plane import ACROSS, UP, Grid, Plane, choices, present
 from perfmodel.diagnosis.tables import NAMES
 from perfmodel.figures import theme
+from perfmodel.figures.picture import data_uri
 from perfmodel.figures.theme import Figure, Mark
 from perfmodel.report import Report
 from perfmodel.scenario import Scenario
@@ -22,10 +25,28 @@ from perfmodel.units import show, significant
 _INK = "#12181d"
 #: How much of the regime's colour is left where it hardly leads.
 _PALE = 0.42
+#: Pixels of the picture of all cells: some for each, so that their edges stay sharp on a wide screen.
+_COLUMNS, _ROWS = 16 * ACROSS, 10 * UP
+#: How far the only cell of an axis reaches on either side of its value.
+_ALONE = 1.1
+#: A pale ground for words that lie on a line.
+_GROUND = ", ".join(f"{x}px {y}px 2px rgba(255,255,255,0.9)" for x in (-2, 0, 2) for y in (-1, 1))
 #: Share of the map that a regime must cover to be named on it, and the most lines of equal time.
 _NAMED_FROM, _LINES = 0.04, 7
 _OTHER_NAMES = {"tp": "Tensor parallel", "layers": "Layers", "hidden": "Width (hidden)"}
 _UNITS = {"batch": "sequences", "input": "tokens", "output": "tokens", "tp": "devices"}
+
+
+class Word(NamedTuple):
+    """A word on the map: where, which, its size [px], weight and shadow, and on which side of its place it stands."""
+
+    x: float
+    y: float
+    text: str
+    size: int
+    weight: int
+    shadow: str
+    side: str = "middle center"
 
 
 def name(axis: str) -> str:
@@ -41,49 +62,72 @@ def labels(scenario: Scenario) -> dict[str, str]:
 def figure(plane: Plane, report: Report) -> Figure:
     """Return the map of one phase; `report` is the scenario that is marked on it."""
     here = [present(report.scenario, axis) for axis in (plane.x_axis, plane.y_axis)]
-    lines, words = _lines(plane.fine)
-    axes = {
-        "xaxis": _axis(plane.x_axis, plane.fine.x, report, "x"),
-        "yaxis": _axis(plane.y_axis, plane.fine.y, report, "y"),
-    }
+    colours, traces = _still(plane)
     layout = theme.layout(
-        **axes,
-        annotations=[*words, *_names(plane.fine)],
+        xaxis=_axis(plane.x_axis, plane.fine.x, report, "x"),
+        yaxis=_axis(plane.y_axis, plane.fine.y, report, "y"),
+        images=[colours],
         margin={"l": 76, "r": 8, "t": 8, "b": 48},
         showlegend=False,
         hovermode="closest",
         hoverdistance=40,
         height=470,
     )
-    return {"data": [_colours(plane.fine), *_full(plane), lines, _targets(plane), _here(here)], "layout": layout}
+    return {"data": [*traces, _here(here)], "layout": layout}
+
+
+@lru_cache(maxsize=32)
+def _still(plane: Plane) -> tuple[Figure, tuple[Figure, ...]]:
+    """Return what stays when the scenario moves on its plane: the coloured cells, and all traces but its mark."""
+    lines, times = _lines(plane.fine)
+    return _colours(plane.fine), (*_full(plane), lines, _targets(plane), _words([*times, *_names(plane.fine)]))
 
 
 def _colours(grid: Grid) -> Figure:
-    """Return the coloured cells: the number is the leading regime plus how far it leads, in 32-bit floats."""
-    lead = np.clip((grid.shares.max(axis=0) - 0.25) / 0.75, 0.0, 0.999)
-    values = np.where(grid.regime < 0, np.nan, grid.regime + lead).astype("<f4")
-    cells = {"dtype": "f4", "bdata": base64.b64encode(values.tobytes()).decode(), "shape": "{}, {}".format(*lead.shape)}
-    scale = []
-    for index, regime in enumerate(REGIMES):
-        scale += [[index / 4.0, _mixed(regime, _PALE)], [(index + 0.9999) / 4.0, _mixed(regime, 1.0)]]
-    scale[-1][0] = 1.0
+    """Return the coloured cells as one picture: Plotly draws a heatmap anew at every change, a picture only once."""
+    lead = (grid.shares.max(axis=0) - 1.0 / len(REGIMES)) / (1.0 - 1.0 / len(REGIMES))
+    depth = np.clip(np.nan_to_num(lead) * _DEPTHS, 0, _DEPTHS - 1).astype(int)
+    cells = np.where(grid.regime < 0, 0, 1 + grid.regime * _DEPTHS + depth).astype(np.uint8)
+    x, y = _edges(grid.x), _edges(grid.y)
+    pixels = cells[np.ix_(_cells(y, _ROWS)[::-1], _cells(x, _COLUMNS))]
     return {
-        "type": "heatmap",
-        "x": grid.x.tolist(),
-        "y": grid.y.tolist(),
-        "z": cells,
-        "zmin": 0,
-        "zmax": 4,
-        "colorscale": scale,
-        "showscale": False,
-        "hoverinfo": "skip",
+        "source": data_uri(pixels, _PALETTE),
+        "xref": "x",
+        "yref": "y",
+        # A picture on a logarithmic axis is placed by exponents.
+        "x": x[0],
+        "y": y[-1],
+        "sizex": x[-1] - x[0],
+        "sizey": y[-1] - y[0],
+        "sizing": "stretch",
+        "layer": "below",
     }
 
 
-def _mixed(regime: str, share: float) -> str:
+def _edges(values: Array) -> list[float]:
+    """Return the edges of the cells around the values of an axis [log10]: midway, and as far beyond the outer ones."""
+    log = np.log10(values)
+    half = np.diff(log) / 2.0 if log.size > 1 else np.array([math.log10(_ALONE)])
+    return [float(log[0] - half[0]), *(log[:-1] + half[: log.size - 1]).tolist(), float(log[-1] + half[-1])]
+
+
+def _cells(edges: list[float], pixels: int) -> Indices:
+    """Return which cell the middle of each pixel lies in."""
+    middles = edges[0] + (np.arange(pixels) + 0.5) / pixels * (edges[-1] - edges[0])
+    return np.searchsorted(edges[1:-1], middles)
+
+
+def _mixed(regime: str, share: float) -> tuple[int, int, int]:
     colour = theme.REGIME_COLOURS[regime]
-    parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-    return "rgb({},{},{})".format(*(round(share * part + (1.0 - share) * 255) for part in parts))
+    red, green, blue = (round(share * int(colour[i : i + 2], 16) + (1.0 - share) * 255) for i in (1, 3, 5))
+    return red, green, blue
+
+
+#: Depths of a regime's colour, and the colours of the picture: those of one regime after another.
+_DEPTHS = 63
+_PALETTE = tuple(
+    _mixed(regime, _PALE + (1.0 - _PALE) * depth / (_DEPTHS - 1)) for regime in REGIMES for depth in range(_DEPTHS)
+)
 
 
 def _full(plane: Plane) -> list[Figure]:
@@ -105,8 +149,8 @@ def _full(plane: Plane) -> list[Figure]:
         {
             "type": "scatter",
             "mode": "lines",
-            "x": [*x.tolist(), *x[::-1].tolist()],
-            "y": [*low.tolist(), *high[::-1].tolist()],
+            "x": [*_short(x), *_short(x[::-1])],
+            "y": [*_short(low), *_short(high[::-1])],
             "fill": "toself",
             "fillpattern": pattern | {"fillmode": "overlay"},
             "line": {"color": theme.WARNING, "width": 2},
@@ -115,8 +159,8 @@ def _full(plane: Plane) -> list[Figure]:
     ]
 
 
-def _lines(grid: Grid) -> tuple[Figure, list[Figure]]:
-    """Return the lines of equal time as one trace, and the words at their ends."""
+def _lines(grid: Grid) -> tuple[Figure, list[Word]]:
+    """Return the lines of equal time as one trace, and the words at their middles."""
     time = grid.time_s
     low, high = np.nanmin(time), np.nanmax(time)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
@@ -129,12 +173,17 @@ def _lines(grid: Grid) -> tuple[Figure, list[Figure]]:
         x, y = _iso(grid, time, level)
         if x.size < 2:
             continue
-        xs += [*x.tolist(), None]
-        ys += [*y.tolist(), None]
+        xs += [*_short(x), None]
+        ys += [*_short(y), None]
         at = x.size // 2
-        words.append(_word(float(x[at]), float(y[at]), show(level, "s"), 11, "rgba(255,255,255,0.72)"))
+        words.append(Word(float(x[at]), float(y[at]), show(level, "s"), 11, 400, _GROUND))
     line = {"color": _INK, "width": 1, "dash": "dot"}
     return {"type": "scatter", "mode": "lines", "x": xs, "y": ys, "line": line, "hoverinfo": "skip"}, words
+
+
+def _short(values: Array) -> list[float]:
+    """Return numbers as the browser needs them to draw: to a tenth of a pixel."""
+    return [float(f"{value:.5g}") for value in values.tolist()]
 
 
 def _iso(grid: Grid, time: Array, level: float) -> tuple[Array, Array]:
@@ -152,7 +201,7 @@ def _between(y: Array, rows: Indices, first: Array, second: Array, level: float)
     return np.asarray(y[rows] * (y[rows + 1] / y[rows]) ** part)
 
 
-def _names(grid: Grid) -> list[Figure]:
+def _names(grid: Grid) -> list[Word]:
     """Name every regime in the middle of its region."""
     found = []
     for index, regime in enumerate(REGIMES):
@@ -162,15 +211,25 @@ def _names(grid: Grid) -> list[Figure]:
             near = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
             x, y = float(grid.x[columns[near]]), float(grid.y[rows[near]])
             along = float(columns[near]) / grid.x.size
-            side = {"xanchor": "right" if along > 0.8 else "left" if along < 0.2 else "center"}
-            found.append(_word(x, y, f"<b>{regime}</b>", 15, "rgba(255,255,255,0)") | side)
+            side = "middle left" if along > 0.8 else "middle right" if along < 0.2 else "middle center"
+            found.append(Word(x, y, regime, 15, 700, "none", side))
     return found
 
 
-def _word(x: float, y: float, text: str, size: int, ground: str) -> Figure:
-    font = {"size": size, "color": _INK}
-    place = {"x": math.log10(x), "y": math.log10(y), "xref": "x", "yref": "y", "showarrow": False}
-    return place | {"text": text, "font": font, "bgcolor": ground, "borderpad": 1}
+def _words(words: Sequence[Word]) -> Figure:
+    """Return words as one trace: annotations cost twenty times as much, each is measured and boxed at every change."""
+    font = {name: [getattr(word, name) for word in words] for name in ("size", "weight", "shadow")}
+    return {
+        "type": "scatter",
+        "mode": "text",
+        "x": [word.x for word in words],
+        "y": [word.y for word in words],
+        "text": [word.text for word in words],
+        "textposition": [word.side for word in words],
+        "textfont": {"color": _INK} | font,
+        "cliponaxis": False,
+        "hoverinfo": "skip",
+    }
 
 
 def _targets(plane: Plane) -> Figure:
@@ -222,7 +281,7 @@ def _here(here: list[float]) -> Figure:
 
 
 def _axis(axis: str, values: Array, report: Report, letter: str) -> Figure:
-    low, high = float(values[0]), float(values[-1])
+    low, high, edges = float(values[0]), float(values[-1]), _edges(values)
     ticks = [2.0**power for power in range(math.floor(math.log2(low)), math.ceil(math.log2(high)) + 1)]
     step = max(1, round(len(ticks) / (7 if letter == "x" else 9)))
     ticks = values.tolist()[:: max(1, len(values) // 5)] if axis in ("layers", "hidden") else ticks[::step]
@@ -230,11 +289,10 @@ def _axis(axis: str, values: Array, report: Report, letter: str) -> Figure:
         ticks = ticks[::2]
     unit = f" [{_UNITS[axis]}]" if axis in _UNITS else ""
     title = f"{name(axis)}, × {_rate(axis, report)}" if axis in REGIMES else f"{name(axis)}{unit}"
-    edge = (values[1] / values[0]) ** 0.5 if len(values) > 1 else 1.1
     return {
         "type": "log",
         "title": {"text": title},
-        "range": [math.log10(low / edge), math.log10(high * edge)],
+        "range": [edges[0], edges[-1]],
         "tickvals": ticks,
         "ticktext": [f"{significant(tick)}×" if axis in REGIMES else f"{tick:,.0f}" for tick in ticks],
         "tickangle": 0,
