@@ -98,6 +98,7 @@ def frame(name: str, question: str, *, scenario_bar: bool = True, own_verdict: b
         st.html(head.STYLE)
         place, nowhere = alone.begin(now)
         yield Page(name, place, Waiting(opens=True), now.scenario, cached_estimate(now.scenario), nowhere)
+        alone.absent(now, place)  # drawing the figure would have ended the run
         return
     with st.container(gap="xsmall"):
         parts, top, messages = (st.container(gap="xsmall") for _ in range(3))

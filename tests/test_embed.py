@@ -48,6 +48,17 @@ def test_a_named_figure_and_one_that_is_not_there() -> None:
     assert [box.value for box in run("pages/41_Glossary.py", {"alone": "first"}).warning] == ["This page has no figure"]
 
 
+def test_a_figure_that_the_choices_leave_out() -> None:
+    """A figure of the page that another view would draw is no empty frame: a notice says so, in either language."""
+    app = run("pages/2_FLOPs.py", {"alone": "layers", "view": "shape"})
+    assert drawn(app) == 0
+    (box,) = app.warning
+    assert box.value.startswith("alone='layers' is a figure of this page, but not with these choices")
+    assert drawn(run("pages/2_FLOPs.py", {"alone": "layers", "view": "layers"})) == 1
+    (box,) = run("pages/2_FLOPs.py", {"alone": "layers", "view": "shape", "lang": "zh"}).warning
+    assert "请打开页面更改选项" in box.value
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_every_figure_of_a_page_is_known(page: str) -> None:
     """What a page draws is among the figures that its file names, so that no link to one meets the notice."""

@@ -13,7 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pages.parts.registry import figure_keys
 from pages.parts.share import address
-from pages.parts.speech import st
+from pages.parts.speech import plain, st
 from pages.parts.state import Session, session
 
 #: What `alone` says when it asks for a page's first figure, whichever that is.
@@ -23,22 +23,22 @@ FIRST = "first"
 def begin(now: Session) -> tuple[Any, Any]:
     """Return the place of the figure, with the way to the whole page below it, and where all else goes: nowhere."""
     place = st.container()
-    known = figure_keys(now.page)
-    if not any(now.alone == FIRST or fnmatchcase(now.alone, key) for key in known):
-        from pages import plain  # here: that module imports this one
-
-        place.warning(plain(_absent(now.alone, known)))
     st.markdown(f":small[[Open in perfmodel]({address(now)})]")
     nowhere = DeltaGenerator(root_container=None)
     nowhere.__enter__()  # left by Streamlit itself at the end of the run
     return place, nowhere
 
 
-def _absent(asked: str, known: tuple[str, ...]) -> str:
-    """Return what is said where a page has no such figure."""
+def absent(now: Session, shown: Any) -> None:
+    """Say where the figure should be that this run did not draw it, and why."""
+    known = figure_keys(now.page)
     if not known:
-        return "This page has no figure"
-    return f"alone={asked!r} is no figure of this page; it has {', '.join(known)}"
+        text = "This page has no figure"
+    elif now.alone == FIRST or any(fnmatchcase(now.alone, key) for key in known):
+        text = f"alone={now.alone!r} is a figure of this page, but not with these choices; open the page to change them"
+    else:
+        text = f"alone={now.alone!r} is no figure of this page; it has {', '.join(known)}"
+    shown.warning(plain(text))
 
 
 def place(page: str, key: str, shown: Any) -> Any:
