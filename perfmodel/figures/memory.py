@@ -37,13 +37,21 @@ def stack_figure(memory: Memory) -> Figure:
         bar = {"type": "bar", "orientation": "h", "y": [""], "x": [value], "name": f"{name} {show(value, 'B')}"}
         data.append(bar | {"marker": marker, "hovertemplate": f"{name}: {show(value, 'B')}<extra></extra>"})
     edge = 1.03 * np.nanmax([memory.total, memory.capacity])
-    xaxis = {"range": [0, float(edge)], "tickformat": "~s", "ticksuffix": "B", "nticks": 6, "fixedrange": True}
-    yaxis = {"showticklabels": False, "showgrid": False, "fixedrange": True}
+    xaxis = {
+        "range": [0, float(edge)],
+        "tickformat": "~s",
+        "ticksuffix": "B",
+        "nticks": 6,
+        "fixedrange": True,
+        "automargin": False,
+    }
+    yaxis = {"showticklabels": False, "showgrid": False, "fixedrange": True, "automargin": False}
     shapes, notes = _capacity(memory)
+    # Below: the ticks and one row of the legend, which would else push the plot up and draw it twice.
     return {
         "data": data,
         "layout": _layout(
-            xaxis, yaxis, {"l": 16, "t": 24}, barmode="stack", bargap=0.15, shapes=shapes, annotations=notes
+            xaxis, yaxis, {"l": 16, "t": 24, "b": 62}, barmode="stack", bargap=0.15, shapes=shapes, annotations=notes
         ),
     }
 
