@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -25,7 +25,7 @@ def decodes(run: Pass) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
 def only(where: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], ops: list[Op]) -> list[Op]:
     """Return the operators with nothing to do outside `where`: a grid may need one form here and another there."""
     fields = ("flops", "weight_bytes", "activation_bytes", "kv_bytes", "launches")
-    return [replace(op, **{name: getattr(op, name) * where for name in fields}) for op in ops]
+    return [op._replace(**{name: getattr(op, name) * where for name in fields}) for op in ops]
 
 
 def shared_heads(kv_heads: int, tp: int) -> float:

@@ -95,6 +95,7 @@ class EngineFile(BaseModel):
 
 
 #: Kernel classes whose constants may be measured per chip generation.
+MATMUL_CLASSES = ("linear", "wide", "experts")
 ATTENTION_CLASSES = ("prefill_attention", "decode_attention")
 
 
@@ -170,15 +171,16 @@ class Engine:
 
     def kernel_class(self, name: str) -> KernelClass:
         """Return the constants of a kernel class: measured ones where the chip's generation has them, else general."""
-        own = self.classes.get(name) or (self.classes.get("linear") if name == "experts" else None)
-        return own or self._general[name in ATTENTION_CLASSES]
+        return self._classes[name]
 
     @cached_property
-    def _general(self) -> tuple[KernelClass, KernelClass]:
-        # Of matrix products and element-wise kernels, and of attention.
-        efficiencies = (self.linear_efficiency, self.attention_efficiency)
-        linear, attention = (KernelClass(share, self.memory_efficiency, self.kernel_s) for share in efficiencies)
-        return linear, attention
+    def _classes(self) -> dict[str, KernelClass]:
+        return {name: self._kernel_class(name) for name in (*MATMUL_CLASSES, "vector", *ATTENTION_CLASSES)}
+
+    def _kernel_class(self, name: str) -> KernelClass:
+        own = self.classes.get(name) or (self.classes.get("linear") if name == "experts" else None)
+        share = self.attention_efficiency if name in ATTENTION_CLASSES else self.linear_efficiency
+        return own or KernelClass(share, self.memory_efficiency, self.kernel_s)
 
 
 _SHARES = ("linear_efficiency", "dequant_efficiency", "attention_efficiency", "memory_efficiency", "network_efficiency")

@@ -7,7 +7,6 @@ from functools import lru_cache
 from perfmodel.bands import band
 from perfmodel.calibration import calibrated, words
 from perfmodel.engine import Engine
-from perfmodel.formulas.combine import decode_context, simpson_mean
 from perfmodel.formulas.layouts import pipeline_idle_share
 from perfmodel.memory import Memory
 from perfmodel.report import Note, Report
@@ -17,7 +16,7 @@ from perfmodel.speculative import speculation
 from perfmodel.split import split_of
 from perfmodel.tuning import tuned
 from perfmodel.units import show, significant
-from perfmodel.workload import decode, prefill
+from perfmodel.workload import answer_steps, prefill
 
 
 def setup(scenario: Scenario, engine: Engine | None = None) -> Setup:
@@ -44,15 +43,11 @@ def estimate(scenario: Scenario, engine: Engine | None = None) -> Report:
     Time to first token is the prefill pass without queueing. The whole request adds the decode steps:
     Simpson's rule over the context, exact while a step's time is linear or quadratic in it.
     """
-    resolved = setup(scenario, engine)
-    first = resolved.run(prefill(scenario.batch, scenario.input, scenario.prefix))
-    start, steps = float(scenario.prefix + scenario.input), scenario.output - 1
-    middle = resolved.run(decode(scenario.batch, decode_context(scenario.prefix, scenario.input, scenario.output)))
-    # First and last step in one pass over an array: half the cost of two passes.
-    ends = resolved.run(decode(scenario.batch, [start, start + max(0, steps - 1)])).time_s
-    mean = simpson_mean(ends[0], middle.time_s, ends[1])
-    memory = Memory(resolved, float(scenario.batch), float(scenario.input), start + scenario.output)
-    return Report(scenario, resolved, first, middle, float(mean), memory, _notes(scenario, resolved, memory))
+    s, resolved = scenario, setup(scenario, engine)
+    first = resolved.run(prefill(s.batch, s.input, s.prefix))
+    steps = resolved.run(answer_steps(s.batch, s.prefix, s.input, s.output))
+    memory = Memory(resolved, float(s.batch), float(s.input), float(s.prefix + s.input + s.output))
+    return Report(s, resolved, first, steps, memory, _notes(s, resolved, memory))
 
 
 cached_estimate = lru_cache(maxsize=256)(estimate)

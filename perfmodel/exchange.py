@@ -9,7 +9,6 @@ decode and xyz in prefill, what the paper found best for large batches.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -94,7 +93,7 @@ def respread(d: Dimensions, run: Pass, ops: list[Op]) -> list[Op]:
             cut = n if n > 1 else rows(d, (int(inner * run.tp), int(inner * run.tp)), run.tp)
             values = m * d.hidden / cut + m * inner * (1.0 if n > 1 else cut)
             moved = values * run.precision.activation_bytes
-            op = replace(op, weight_bytes=op.weight_bytes * n, activation_bytes=moved)
+            op = op._replace(weight_bytes=op.weight_bytes * n, activation_bytes=moved)
         changed.append(op)
     return changed
 

@@ -13,7 +13,7 @@ import numpy as np
 from perfmodel.dimensions import Dimensions
 from perfmodel.estimate import setup
 from perfmodel.formulas.collectives import bus_bandwidth
-from perfmodel.formulas.combine import decode_context, output_rate, price_per_million, request_time, simpson_mean
+from perfmodel.formulas.combine import output_rate, price_per_million, request_time, simpson_mean
 from perfmodel.formulas.layouts import devices_for_2d, speedup, tokens_for_gathered
 from perfmodel.formulas.roofline import chip_seconds, request_cost
 from perfmodel.memory import Memory
@@ -24,7 +24,7 @@ from perfmodel.setup import Setup
 from perfmodel.split import ONE_DEVICE, Split, split_of
 from perfmodel.step import REGIMES, Step
 from perfmodel.units import show, significant
-from perfmodel.workload import decode, prefill
+from perfmodel.workload import answer_steps, prefill
 
 Goal = Literal["latency", "first", "throughput", "cost"]
 GOALS: tuple[Goal, ...] = get_args(Goal)
@@ -243,16 +243,13 @@ def _evaluate(scenario: Scenario, shape: dict[str, Any]) -> Layout:
 
 
 def _priced(s: Scenario, resolved: Setup, plain: Layout) -> Layout:
-    start = float(s.prefix + s.input)
-    middle = float(decode_context(s.prefix, s.input, s.output))
     first = resolved.run(prefill(s.batch, s.input, s.prefix))
-    steps = resolved.run(decode(s.batch, np.array([middle, start, start + max(0, s.output - 2)])))
-    mean, middle_s = float(simpson_mean(steps.time_s[1], steps.time_s[0], steps.time_s[2])), float(steps.time_s[0])
-    ttft, tpot = request_parts(resolved, float(first.time_s), mean, middle_s, s.batch, s.output)
+    steps = resolved.run(answer_steps(s.batch, s.prefix, s.input, s.output))
+    mean, middle = float(simpson_mean(*steps.time_s)), steps.at(1)
+    ttft, tpot = request_parts(resolved, float(first.time_s), mean, float(middle.time_s), s.batch, s.output)
     ttft, tpot = float(ttft), float(tpot)
     e2e = float(request_time(ttft, tpot, s.output))
-    parts = steps.parts_s[:, :, 0].sum(axis=1)
-    waits = float(first.shares[NETWORK]) * ttft + float(steps.shares[NETWORK, 0]) * (e2e - ttft)
+    waits = float(first.shares[NETWORK]) * ttft + float(middle.shares[NETWORK]) * (e2e - ttft)
     cost = request_cost(chip_seconds(s.n, e2e, s.batch), resolved.chip.usd_per_hour)
     share = waits / e2e
     return replace(
@@ -261,11 +258,11 @@ def _priced(s: Scenario, resolved: Setup, plain: Layout) -> Layout:
         ttft_s=ttft,
         tpot_s=tpot,
         e2e_s=e2e,
-        parts_s=tuple(parts.tolist()),
+        parts_s=tuple(middle.parts_s.sum(axis=1).tolist()),
         network_share=share,
         tokens_per_s=float(output_rate(s.batch, s.output, e2e)),
         usd_per_million_tokens=float(price_per_million(cost, s.output)),
-        sent_bytes=sent_bytes(steps),
+        sent_bytes=sent_bytes(middle),
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -41,8 +42,7 @@ COLLECTIVES = frozenset({"all_reduce", "all_gather", "reduce_scatter", "all_to_a
 Unit = Literal["linear", "wide", "vector"]
 
 
-@dataclass(frozen=True, slots=True)
-class Op:
+class Op(NamedTuple):
     """One operator on one device, `count` times per pass. Bytes and FLOPs are those of one occurrence.
 
     `shape`: (m, k, n) of a matrix product, (queries, context, heads, kv_heads, head_dim, new) of attention.
@@ -50,13 +50,14 @@ class Op:
     `blocks`: thread blocks and the bytes each streams alone, for a kernel that cannot split its work further.
     `grouped`: a product over many experts at once, whose tiles fill the chip.
     `filled`: share of the rows of its tiles that hold tokens; the rest costs arithmetic time for nothing.
+    A named tuple: a frozen dataclass takes thrice as long to make, and every pass makes some two dozen.
     """
 
     name: str
     group: Group
     kind: Kind
     unit: Unit = "vector"
-    count: float = 1.0
+    count: float = 1.0  # type: ignore[assignment] # in the place of tuple.count
     flops: Real = 0.0
     weight_bytes: Real = 0.0
     activation_bytes: Real = 0.0
@@ -71,30 +72,26 @@ class Op:
 
     def repeated(self, count: float, suffix: str = "") -> Op:
         """Return the operator with another count and a longer name."""
-        # Written out: dataclasses.replace costs eight times as much and runs for every operator of every pass.
-        return Op(
-            self.name + suffix,
-            self.group,
-            self.kind,
-            self.unit,
-            count,
-            self.flops,
-            self.weight_bytes,
-            self.activation_bytes,
-            self.kv_bytes,
-            self.network_bytes,
-            self.ranks,
-            self.launches,
-            self.shape,
-            self.blocks,
-            self.filled,
-            self.grouped,
-        )
+        # By position: `_replace` costs three times as much, and this runs for every operator of every pass.
+        name, group, kind, unit, _, *rest = self
+        return Op._make((name + suffix, group, kind, unit, count, *rest))
+
+    def at(self, index: int) -> Op:
+        """Return the operator at one point of a line of points."""
+        if not any(np.ndarray in map(type, parts) for parts in (self, self.shape, self.blocks)):
+            return self
+        return Op._make(_at(part, index) for part in self)
 
     @property
     def moved_bytes(self) -> Real:
         """Traffic to and from main memory [B]."""
         return self.weight_bytes + self.activation_bytes + self.kv_bytes
+
+
+def _at(part: Any, index: int) -> Any:
+    if isinstance(part, np.ndarray):
+        return float(part[index])
+    return tuple(_at(one, index) for one in part) if isinstance(part, tuple) else part
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,15 +225,16 @@ class Pass(Split):
         )
 
 
-def stack(values: list[Real], shape: tuple[int, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Return the values as one float64 array that broadcasts to (len(values), *shape): numbers alone are one column."""
+def table(
+    columns: Sequence[Sequence[Real]], shape: tuple[int, ...]
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Return columns of equal length as an array (columns, rows, *shape); each value broadcasts to `shape`."""
     if not shape:
-        return np.array(values, dtype=np.float64)
-    if not any(isinstance(value, np.ndarray) for value in values):
-        return np.array(values, dtype=np.float64).reshape(len(values), *(1,) * len(shape))
-    out = np.empty((len(values), *shape))
-    for index, value in enumerate(values):
-        out[index] = value
+        return np.array(columns, dtype=np.float64)
+    out = np.empty((len(columns), len(columns[0]), *shape))
+    for index, column in enumerate(columns):
+        for row, value in enumerate(column):
+            out[index, row] = value
     return out
 
 
@@ -251,22 +249,11 @@ def in_pieces(whole: tuple[Op, ...], piece: tuple[Op, ...], count: Real) -> tupl
 
 
 def _in_pieces(whole: Op, piece: Op, count: Real) -> Op:
-    # Written out, as in `Op.repeated`.
-    return Op(
-        whole.name,
-        whole.group,
-        whole.kind,
-        whole.unit,
-        whole.count,
-        whole.flops,
-        piece.weight_bytes * count,
-        whole.activation_bytes,
-        piece.kv_bytes * count,
-        piece.network_bytes * count,
-        whole.ranks,
-        piece.launches * count,
-        piece.shape,
-        whole.blocks,
-        piece.filled,
-        whole.grouped,
+    return whole._replace(
+        weight_bytes=piece.weight_bytes * count,
+        kv_bytes=piece.kv_bytes * count,
+        network_bytes=piece.network_bytes * count,
+        launches=piece.launches * count,
+        shape=piece.shape,
+        filled=piece.filled,
     )

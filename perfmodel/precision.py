@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from perfmodel.formulas.kv import quantised_bits
 from perfmodel.hardware import Accelerator
@@ -51,9 +51,12 @@ SPARSE_UNITS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Precision:
-    """Data types of a run. `group` is the number of int4 weights that share one fp16 scale."""
+    """Data types of a run. `group` is the number of int4 weights that share one fp16 scale.
+
+    What follows from them is kept: every operator of every pass asks for it.
+    """
 
     weights: str = "bf16"
     math: str = "auto"
@@ -61,18 +64,18 @@ class Precision:
     group: int = 128
     sparsity: str = "none"
 
-    @property
+    @cached_property
     def weight_bytes(self) -> float:
         """Bytes per weight of the linear layers, scales, pruning and 2:4 indices included [B]."""
         return self._stored_bytes * self.kept_channels
 
-    @property
+    @cached_property
     def _stored_bytes(self) -> float:
         if self.sparsity == "2:4":
             return self._dense_bytes / 2.0 + SPARSE_INDEX_BITS / 8.0
         return self._dense_bytes
 
-    @property
+    @cached_property
     def _dense_bytes(self) -> float:
         if self.weights == "int4":
             return float(quantised_bits(4.0, 16.0, float(self.group))) / 8.0
@@ -80,40 +83,44 @@ class Precision:
             return float(quantised_bits(4.0, FP4_SCALE_BITS, FP4_BLOCK)) / 8.0
         return BITS[self.weights] / 8.0
 
-    @property
+    @cached_property
     def kept_channels(self) -> float:
         """Share of the channels of the linear layers that structured pruning keeps."""
         return 1.0 - PRUNED.get(self.sparsity, 0.0)
 
-    @property
+    @cached_property
     def wide_bytes(self) -> float:
         """Bytes per weight of what quantisation leaves alone: embeddings, LM head, norms, router [B]."""
         return max(2.0, BITS[self.weights] / 8.0)
 
-    @property
+    @cached_property
     def activation_bytes(self) -> float:
         """Bytes per activation in the residual stream [B]: 16 bit, or 32 with fp32 or tf32 math."""
         return 4.0 if self.linear_math in ("fp32", "tf32") else 2.0
 
-    @property
+    @cached_property
     def kv_bytes(self) -> float:
         """Bytes per cached value [B]; 4-bit caches carry one scale per group."""
         if BITS[self.kv] == 4:
             return float(quantised_bits(4.0, FP4_SCALE_BITS, FP4_BLOCK)) / 8.0
         return BITS[self.kv] / 8.0
 
-    @property
+    @cached_property
     def linear_math(self) -> str:
         """Data type in which the weights are multiplied."""
         return AUTO_MATH[self.weights] if self.math == "auto" else self.math
 
-    @property
+    @cached_property
     def wide_math(self) -> str:
         """Data type of attention, LM head and router: never below 16 bit."""
         chosen = self.linear_math
         if BITS[chosen] >= 16:
             return chosen
         return "fp16" if self.weights == "fp16" else "bf16"
+
+
+#: The same record for the same types, so that what was worked out once is there the next time.
+precision_of = lru_cache(maxsize=512)(Precision)
 
 
 def native_dtype(chip: Accelerator, wanted: str) -> str | None:

@@ -18,6 +18,7 @@ from perfmodel.formulas.combine import (
     output_rate,
     price_per_million,
     request_time,
+    simpson_mean,
 )
 from perfmodel.formulas.roofline import chip_seconds, request_cost
 from perfmodel.formulas.sharing import pipeline_fill_time
@@ -67,15 +68,27 @@ class UsedNumber:
 
 @dataclass(frozen=True)
 class Report:
-    """All results of one scenario. Times are without queueing."""
+    """All results of one scenario. Times are without queueing.
+
+    `steps`: the first, the middle and the last decode step in one pass.
+    """
 
     scenario: Scenario
     setup: Setup
     prefill: Step
-    decode: Step
-    mean_step_s: float
+    steps: Step
     memory: Memory
     notes: tuple[Note, ...]
+
+    @cached_property
+    def decode(self) -> Step:
+        """The decode step at context input + output/2, or the round of speculative decoding there."""
+        return self.steps.at(1)
+
+    @cached_property
+    def mean_step_s(self) -> float:
+        """Time of a decode step, mean over the generation [s]."""
+        return float(simpson_mean(*self.steps.time_s))
 
     @property
     def ttft_s(self) -> float:

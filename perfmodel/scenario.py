@@ -18,7 +18,7 @@ from perfmodel.engine import ENGINES, Engine
 from perfmodel.exchange import SPREADS
 from perfmodel.hardware import ACCELERATORS, Accelerator, Chip, custom_accelerator
 from perfmodel.model import MODELS, Model, custom_model
-from perfmodel.precision import KV_DTYPES, MATH_DTYPES, SPARSITIES, WEIGHT_DTYPES, Precision
+from perfmodel.precision import KV_DTYPES, MATH_DTYPES, SPARSITIES, WEIGHT_DTYPES, Precision, precision_of
 from perfmodel.speculative import DRAFTS
 
 VERSION = 1
@@ -175,7 +175,7 @@ class Scenario(Subject):
     @property
     def precision(self) -> Precision:
         """Weights, math and KV data types together."""
-        return Precision(self.weights, self.math, self.kv, self.group, self.sparsity)
+        return precision_of(self.weights, self.math, self.kv, self.group, self.sparsity)
 
     def change(self, **fields: Any) -> Self:
         """Return a validated copy with some fields replaced; a `ValueError` names what does not fit."""

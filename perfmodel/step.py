@@ -14,7 +14,7 @@ from perfmodel.engine import Engine, KernelClass
 from perfmodel.formulas.occupancy import ramped_rate, streaming_time
 from perfmodel.formulas.types import Real
 from perfmodel.hardware import Accelerator
-from perfmodel.ops import COLLECTIVES, DECODE_UP_TO, Group, Op, stack
+from perfmodel.ops import COLLECTIVES, DECODE_UP_TO, Group, Op, table
 from perfmodel.precision import Rates
 
 Array: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
@@ -63,6 +63,7 @@ class Step:
 
     `needs_s[r]`: time resource r needs on its own (compute, memory, network, overhead).
     `parts_s[r]`: what of the realistic time is charged to r; the four parts of an operator add up to its time.
+    `host_s`: time of the host for the launches; one column where it is the same all over the grid.
     `hidden`: share of the communication that runs beside the computing, as in `price`.
     """
 
@@ -113,6 +114,12 @@ class Step:
         """Share of the time in which the device waits for the host."""
         return (self.idle_s / self.time_s)[()]
 
+    def at(self, index: int) -> Step:
+        """Return the pass at one point of a line of points."""
+        ops, host = tuple(op.at(index) for op in self.ops), self.host_s
+        own = host[:, index if host.shape[1] > 1 else 0]
+        return Step(ops, self.needs_s[..., index], self.parts_s[..., index], own, self.idle_s[index], self.hidden)
+
     def total(self, field: str) -> Real:
         """Return the sum of one `Op` field over all operators and occurrences."""
         return sum(getattr(op, field) * op.count for op in self.ops)
@@ -148,26 +155,27 @@ def price(
     """
     if engine.step_s:
         ops = (*ops, Op("engine_step", Group.ENGINE, "host", launches=0.0))
-    count = stack([op.count for op in ops], shape)
-    kernels = [kernel_class(op, engine) for op in ops]
-    needs = np.empty((4, len(ops), *shape))
-    rate = stack([achieved_rate(op, k, engine, rates) for op, k in zip(ops, kernels, strict=True)], shape)
-    np.divide(stack([op.flops for op in ops], shape) * count, rate, out=needs[0])
-    reached = stack([k.memory_efficiency for k in kernels], shape) * chip.memory_bytes_per_s
-    np.divide(stack([op.moved_bytes for op in ops], shape) * count, reached, out=needs[1])
-    _limit_by_occupancy(needs, ops, chip)
-    alone = all(op.ranks <= 1 for op in ops)
-    needs[2] = 0.0 if alone else stack([network_time(op, engine, fabric) for op in ops], shape) * count
-    launches = stack([op.launches for op in ops], shape) * count
-    # A kernel costs its fixed time on the device; a collective's start-up is in its latency.
-    each = [0.0 if op.kind in COLLECTIVES else k.kernel_s for op, k in zip(ops, kernels, strict=True)]
-    needs[3] = launches * stack(each, shape)
-    if engine.step_s:
-        needs[3, -1] = engine.step_s
-    host = launches * engine.host_s
+    *needs, launches = zip(*(_price(op, chip, engine, rates, fabric) for op in ops), strict=True)
     # Seldom does the number of launches depend on the grid: one column then stands for all of it.
-    host = host if host.shape == needs.shape[1:] else np.broadcast_to(host, needs.shape[1:])
-    return combine(ops, needs, host, engine, hidden)
+    steady = not any(isinstance(value, np.ndarray) for value in launches)
+    host = table([launches], (1,) * len(shape) if steady else shape)[0] * engine.host_s
+    return combine(ops, table(needs, shape), host, engine, hidden)
+
+
+def _price(op: Op, chip: Accelerator, engine: Engine, rates: Rates, fabric: Fabric) -> tuple[Real, ...]:
+    """Return what all occurrences of an operator need of each resource [s], and how often it is launched."""
+    kernel, count = kernel_class(op, engine), op.count
+    compute = op.flops * count / achieved_rate(op, kernel, engine, rates)
+    memory = op.moved_bytes * count / (kernel.memory_efficiency * chip.memory_bytes_per_s)
+    if op.blocks and chip.sms > 0:
+        # Few blocks cannot use the whole bandwidth.
+        streaming = count * streaming_time(op.blocks[0], op.blocks[1], chip.sms, chip.memory_bytes_per_s)
+        memory = np.maximum(memory, streaming)
+    launches = op.launches * count
+    if op.kind in COLLECTIVES:
+        # A kernel costs its fixed time on the device; a collective's start-up is in its latency.
+        return compute, memory, network_time(op, engine, fabric) * count, 0.0, launches
+    return compute, memory, 0.0, engine.step_s if op.kind == "host" else launches * kernel.kernel_s, launches
 
 
 def kernel_class(op: Op, engine: Engine) -> KernelClass:
@@ -203,16 +211,6 @@ def achieved_rate(op: Op, kernel: KernelClass, engine: Engine, rates: Rates) -> 
     return rate * op.filled
 
 
-def _limit_by_occupancy(needs: Array, ops: tuple[Op, ...], chip: Accelerator) -> None:
-    """Raise the memory time of kernels whose few blocks cannot use the whole bandwidth."""
-    if not chip.sms > 0:
-        return
-    for index, op in enumerate(ops):
-        if op.blocks:
-            streaming = op.count * streaming_time(op.blocks[0], op.blocks[1], chip.sms, chip.memory_bytes_per_s)
-            needs[1, index] = np.maximum(needs[1, index], streaming)
-
-
 def network_time(op: Op, engine: Engine, fabric: Fabric) -> Real:
     """Return the time one occurrence of a collective needs; nothing for any other operator [s]."""
     if op.ranks <= 1 or op.kind not in COLLECTIVES:
@@ -231,8 +229,8 @@ def hidden_share(network_s: Real, device_s: Real, hidden: float) -> Real:
 def combine(ops: tuple[Op, ...], needs: Array, host: Array, engine: Engine, hidden: float = 0.0) -> Step:
     """Combine what each resource needs into the realistic time of the pass, charged to the four regimes.
 
-    `needs` (4, operators, *grid) and `host` (operators, *grid) in seconds. The time is homogeneous of degree one in
-    them: all of them twice as long make the pass twice as long. `hidden`: as in `price`.
+    `needs` (4, operators, *grid) and `host` (operators, *grid), or one column of it, in seconds. The time is
+    homogeneous of degree one in them: all of them twice as long make the pass twice as long. `hidden`: as in `price`.
     """
     compute, memory, network, _ = needs
     shown, net_shown = 1.0 - engine.overlap, 1.0 - engine.network_overlap
@@ -240,7 +238,7 @@ def combine(ops: tuple[Op, ...], needs: Array, host: Array, engine: Engine, hidd
     leads = compute >= memory
     np.multiply(compute, shown, out=parts[0], where=~leads)
     np.multiply(memory, shown, out=parts[1], where=leads)
-    if network.any():
+    if np.count_nonzero(network):
         leads = parts[0] + parts[1] >= network
         parts[:2] *= np.where(leads, 1.0, net_shown)
         np.multiply(network, net_shown, out=parts[2], where=leads)
@@ -248,7 +246,7 @@ def combine(ops: tuple[Op, ...], needs: Array, host: Array, engine: Engine, hidd
         parts[2] *= 1.0 - hidden_share(parts[2].sum(axis=0), parts[[0, 1, 3]].sum(axis=(0, 1)), hidden)
     host_total = host.sum(axis=0)
     idle = np.maximum(host_total - parts.sum(axis=(0, 1)), 0.0)
-    if idle.any():
+    if np.count_nonzero(idle):
         parts[3] += idle * host / host_total
     return Step(ops, needs, parts, host, idle, hidden)
 
@@ -265,7 +263,8 @@ def faster(step: Step, engine: Engine, speed: Mapping[str, Real]) -> Step:
     needs = np.empty((len(REGIMES), len(step.ops), *shape))
     for index, regime in enumerate(REGIMES):
         needs[index] = step.needs_s[index].reshape(wide) / speed.get(regime, 1.0)
-    host = np.broadcast_to(step.host_s.reshape(wide) / speed.get("overhead", 1.0), needs.shape[1:])
+    launches = (*wide[: len(wide) - len(grid)], *step.host_s.shape[1:])
+    host = step.host_s.reshape(launches) / speed.get("overhead", 1.0)
     return combine(step.ops, needs, host, engine, step.hidden)
 
 

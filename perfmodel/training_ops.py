@@ -164,7 +164,7 @@ def _split_norms(op: Op, s: TrainingScenario) -> Op:
     if not (s.sequence_parallel and s.tp > 1 and op.group is Group.NORMS):
         return op
     moved = {name: getattr(op, name) / s.tp for name in ("flops", "activation_bytes", "weight_bytes")}
-    return replace(op, **moved)
+    return op._replace(**moved)
 
 
 def backward(op: Op, c: Constants) -> list[Op]:
@@ -177,14 +177,14 @@ def backward(op: Op, c: Constants) -> list[Op]:
     if op.kind == "matmul":
         m, k, n = op.shape
         summed = op.weight_bytes / max(1.0, float(op.weight_bytes / (k * n))) if op.weight_bytes else 0.0
-        inputs = replace(op, name=f"{name} (inputs)", shape=(m, n, k))
-        weights = replace(op, name=f"{name} (weights)", shape=(k, m, n), weight_bytes=2.0 * c.gradient_bytes * summed)
+        inputs = op._replace(name=f"{name} (inputs)", shape=(m, n, k))
+        weights = op._replace(name=f"{name} (weights)", shape=(k, m, n), weight_bytes=2.0 * c.gradient_bytes * summed)
         return [inputs, weights]
     factor = {"attention": c.attention_backward, "elementwise": c.elementwise_backward}.get(op.kind, 1.0)
     if op.name == "sampling":
         factor = c.loss_backward
     fields = ("flops", "weight_bytes", "activation_bytes", "kv_bytes")
-    return [replace(op, name=name, **{field: factor * getattr(op, field) for field in fields})]
+    return [op._replace(name=name, **{field: factor * getattr(op, field) for field in fields})]
 
 
 @dataclass(frozen=True, slots=True)

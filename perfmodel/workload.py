@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from perfmodel.formulas.combine import decode_context
 from perfmodel.formulas.types import Real
 
 
@@ -71,3 +72,9 @@ def prefill(batch: Any, new: Any, past: Any = 0) -> Workload:
 def decode(batch: Any, past: Any) -> Workload:
     """Return the pass that produces one token per sequence behind `past` cached ones."""
     return Workload(real(batch), 1.0, real(past), generating=True)
+
+
+def answer_steps(batch: Any, prefix: Real, input: Real, output: Real) -> Workload:
+    """Return the first, the middle and the last decode step of an answer in one pass: `simpson_mean` takes these."""
+    start = prefix + input
+    return decode(batch, [start, decode_context(prefix, input, output), start + max(0, output - 2)])

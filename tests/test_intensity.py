@@ -21,7 +21,7 @@ A10 = estimate(Scenario(model="llama-2-7b", gpu="a10", engine="ideal"))
 def test_three_cases(before: float, after: float, case: int, gain: float) -> None:
     """S30: on an A10 raising 50 to 100, 100 to 300 and 300 to 600 FLOP/B gains 2, 2.083 and 1 times the rate."""
     timed = intensity.operators(A10, "decode")[0]
-    op = replace(timed.op, weight_bytes=timed.op.flops / before, activation_bytes=0.0, kv_bytes=0.0)
+    op = timed.op._replace(weight_bytes=timed.op.flops / before, activation_bytes=0.0, kv_bytes=0.0)
     found = intensity.raised(A10, "decode", replace(timed, op=op), after / before)
     close((found.before, found.after, found.ridge), (before, after, 208.33), rtol=1e-4)
     assert found.case == case

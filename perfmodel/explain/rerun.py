@@ -239,7 +239,7 @@ class Rerun:
 def _named(op: Op) -> Op:
     units = {"flops": "FLOP", "launches": ""} | dict.fromkeys(_BYTES, "B")
     fields: dict[str, Any] = {name: named(spaced(name), getattr(op, name), unit) for name, unit in units.items()}
-    return replace(op, **fields)
+    return op._replace(**fields)
 
 
 @dataclass(frozen=True)

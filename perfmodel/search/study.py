@@ -19,7 +19,7 @@ import numpy as np
 
 from perfmodel.cost import working_share
 from perfmodel.estimate import setup
-from perfmodel.formulas.combine import decode_context, output_rate, request_time, simpson_mean
+from perfmodel.formulas.combine import output_rate, request_time, simpson_mean
 from perfmodel.formulas.cost import drawn_power
 from perfmodel.formulas.sharing import pipeline_fill_time
 from perfmodel.memory import device_bytes
@@ -27,7 +27,7 @@ from perfmodel.report import request_parts
 from perfmodel.search.space import Combination, Space
 from perfmodel.serving.first import first_token
 from perfmodel.setup import Setup
-from perfmodel.workload import decode, prefill
+from perfmodel.workload import answer_steps, prefill
 
 Array: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -65,26 +65,24 @@ def evaluate(space: Space, combination: Combination) -> Priced:
 def _columns(space: Space, resolved: Setup) -> Array:
     # A pipeline has a sequence a micro-batch at least.
     s, batch = space.asked, np.maximum(np.array(space.batches, dtype=np.float64), resolved.mb)
-    start, middle = float(s.prefix + s.input), float(decode_context(s.prefix, s.input, s.output))
-    contexts = np.array([middle, start, start + max(0, s.output - 2)])
-    later = resolved.run(decode(batch[:, None], contexts))
+    later = resolved.run(answer_steps(batch[:, None], s.prefix, s.input, s.output))
     steps = np.asarray(later.time_s)
-    mean = np.asarray(simpson_mean(steps[:, 1], steps[:, 0], steps[:, 2]))
+    mean, middle = np.asarray(simpson_mean(*steps.T)), steps[:, 1]
     first = resolved.run(prefill(batch, s.input, s.prefix))
     prompts, out = np.asarray(first.time_s), float(s.output)
-    first_s, tpot = request_parts(resolved, prompts, mean, steps[:, 0], batch, out)
+    first_s, tpot = request_parts(resolved, prompts, mean, middle, batch, out)
     request = request_time(first_s, tpot, out)
     rate = batch / request
     step = resolved.between_steps_s(mean) / resolved.tokens_per_step
     # A fixed batch starts together: its prompts are one pass, nobody joins later.
     queued = late = first_s
     if resolved.engine.continuous:
-        opening = resolved.between_steps_s(steps[:, 0]) * resolved.engine.first_token_step
+        opening = resolved.between_steps_s(middle) * resolved.engine.first_token_step
         held = resolved.between_steps_s(prompts) / batch
         queued, late = (t + opening for t in first_token(rate, first_s - opening, held, step, space.variation))
     memory = device_bytes(resolved, batch, float(s.input), float(s.prefix + s.input + s.output))
     prefill_s = pipeline_fill_time(prompts, float(resolved.pp), float(resolved.mb))
-    busy = working_share(resolved, (first.shares, later.shares[..., 0]), prefill_s, step * (out - 1.0))
+    busy = working_share(resolved, (first.shares, later.shares[..., 1]), prefill_s, step * (out - 1.0))
     made = output_rate(batch, out, request)
     return np.stack([batch, tpot, queued, late, made, rate, np.broadcast_to(memory, batch.shape), busy])
 
