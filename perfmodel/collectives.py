@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -44,6 +44,8 @@ DEFAULT_NETWORK = "infiniband-ndr-400"
 TORI = frozenset({"ici-2d", "ici-3d"})
 #: Cards of one host without an island link.
 HOST_CARDS = 8
+#: Kinds and sizes of groups that links remember.
+MOST_CURVES = 256
 
 Kind = Literal["all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send"]
 
@@ -161,6 +163,8 @@ class Collectives:
             return 0.0 * message_bytes
         curves = self._curves.get((kind, ranks))
         if curves is None:
+            if len(self._curves) >= MOST_CURVES:
+                self._curves.clear()
             curves = self._curves[kind, ranks] = self._build(kind, ranks)
         if self.by_formula and np.ndim(message_bytes) == 0:
             return _by_formula(curves, kind, message_bytes, ranks)
@@ -239,20 +243,27 @@ def _lookup(library: Backend, wires: Collectives) -> Constants:
 
 def wires(chip: Accelerator, backend: str = "nccl") -> Collectives:
     """Return what connects chips of this kind: their own link, else PCIe; the usual network beyond the island."""
-    if not chip.link_bytes_per_s > 0:
-        return _host(chip, backend)
-    name = chip.link_id if chip.link_id in LINKS else ""
-    mesh = chip.island if name in MESHES else 0
+    return _wires(chip.link_id, chip.link_bytes_per_s, chip.island, chip.pcie_bytes_per_s, backend)
+
+
+# By the numbers and not by the chip: those that know how they were computed never equal plain ones.
+@lru_cache(maxsize=128)
+def _wires(link: str, bytes_per_s: float, island: int, pcie_bytes_per_s: float, backend: str) -> Collectives:
+    if not bytes_per_s > 0:
+        return _host(pcie_bytes_per_s, backend)
+    name = link if link in LINKS else ""
+    mesh = island if name in MESHES else 0
     # Cards in bridged pairs reach the other pairs over the host, everything else over a network of its own.
-    beyond = _host(chip, backend) if name == "nvlink-bridge" else _rail(NETWORKS.get(name, DEFAULT_NETWORK), backend)
-    island = chip.island if chip.island > 1 and name not in TORI else 0
+    bridged = name == "nvlink-bridge"
+    beyond = _host(pcie_bytes_per_s, backend) if bridged else _rail(NETWORKS.get(name, DEFAULT_NETWORK), backend)
     latency = LINKS[name].latency_s if name else DEFAULT_LATENCY_S
-    return Collectives(chip.link_bytes_per_s, latency, mesh, name, backend, island, beyond)
+    joined = island if island > 1 and name not in TORI else 0
+    return Collectives(bytes_per_s, latency, mesh, name, backend, joined, beyond)
 
 
-def _host(chip: Accelerator, backend: str) -> Collectives:
+def _host(pcie_bytes_per_s: float, backend: str) -> Collectives:
     """Cards on PCIe: x16 of generation 3, 4, 5, 6 gives 16, 32, 64, 128 GB/s."""
-    rate = chip.pcie_bytes_per_s if chip.pcie_bytes_per_s > 0 else DEFAULT_BYTES_PER_S
+    rate = pcie_bytes_per_s if pcie_bytes_per_s > 0 else DEFAULT_BYTES_PER_S
     generation = next((g for g, limit in ((3, 16), (4, 32), (5, 64)) if rate <= limit * GIGA), 6)
     name = f"pcie-gen{generation}"
     return Collectives(rate, LINKS[name].latency_s, 0, name, backend, HOST_CARDS, _rail(DEFAULT_NETWORK, backend))

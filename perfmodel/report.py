@@ -116,7 +116,7 @@ class Report:
         """Time per output token after the first, mean over the generation, other requests' prefill included [s]."""
         return self._request_parts[1]
 
-    @property
+    @cached_property
     def _request_parts(self) -> tuple[float, float]:
         pass_s, step_s, s = float(self.prefill.time_s), float(self.decode.time_s), self.scenario
         first, each = request_parts(self.setup, pass_s, self.mean_step_s, step_s, s.batch, s.output)

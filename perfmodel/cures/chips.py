@@ -114,13 +114,15 @@ def faster_links(s: Scenario) -> Change:
 
 def _rough_s(s: Scenario, offer: Offer) -> float:
     """Return the request's time by two rooflines, for choosing among chips only."""
+    return sum(times * max(flops / offer.arithmetic, moved / offer.bandwidth) for times, flops, moved in _work(s))
+
+
+@lru_cache(maxsize=32)
+def _work(s: Scenario) -> tuple[tuple[float, float, float], ...]:
+    """Return of prefill and of a decode step how often it runs in a request, its FLOPs and its traffic [B]."""
     report = cached_estimate(s)
     passes = ((report.prefill, 1.0), (report.decode, s.output / float(report.setup.tokens_per_step)))
-    times = (
-        count * max(float(p.total("flops")) / offer.arithmetic, float(p.total("moved_bytes")) / offer.bandwidth)
-        for p, count in passes
-    )
-    return sum(times)
+    return tuple((times, float(p.total("flops")), float(p.total("moved_bytes"))) for p, times in passes)
 
 
 def _rough_usd(s: Scenario, offer: Offer) -> float:

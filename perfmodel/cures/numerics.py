@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 
 from perfmodel.blocks import parameters
 from perfmodel.cures.cure import Change, Cure, do, no
@@ -83,10 +83,11 @@ def fewer_channels(s: Scenario) -> Change:
     return do(f"{PRUNED['structured-25']:.0%} of the channels removed", sparsity="structured-25")
 
 
-def relatives(model: Model, most: float) -> list[Model]:
+@lru_cache(maxsize=256)
+def relatives(model: Model, most: float) -> tuple[Model, ...]:
     """Return the models of the family and vocabulary with at most this share of the parameters, largest first."""
     if model.file is None:
-        return []
+        return ()
     limit = most * parameters(model.dimensions).total
     same = (one for one in (MODELS[key] for key in MODELS) if one.file and one.file.family == model.file.family)
     found = [
@@ -94,9 +95,8 @@ def relatives(model: Model, most: float) -> list[Model]:
         for one in same
         if one.dimensions.vocab == model.dimensions.vocab and parameters(one.dimensions).total <= limit
     ]
-    return sorted(found, key=lambda one: (parameters(one.dimensions).total, one.file.year or 0 if one.file else 0))[
-        ::-1
-    ]
+    found.sort(key=lambda one: (parameters(one.dimensions).total, one.file.year or 0 if one.file else 0), reverse=True)
+    return tuple(found)
 
 
 def smaller_model(s: Scenario) -> Change:
