@@ -93,9 +93,9 @@ with frame("Parallelism", "How should this model be spread over many devices?") 
     ranked, devices = found.ranked(goal)[:8], max(found.sizes)
 
     page.say(lambda: layouts.answer(found, goal))
-    page.metric_row(layouts.headline(found, goal), how.layouts(found, goal))
+    page.metric_row(lambda: layouts.headline(found, goal), lambda: how.layouts(found, goal))
     if ranked:
-        page.table(layouts.table(found, goal), "layouts")
+        page.table(lambda: layouts.table(found, goal), "layouts")
         chosen = pick()
     if fold := page.fold(f"What was rejected, and why ({len(found.rejected)})", "rejected"):
         with fold:

@@ -39,11 +39,11 @@ with frame(
     with top:
         answer = answered(study_of(page, space), need)
         page.verdict(words.decision(answer).replace("$", r"\$"), words.need_words(need, space.asked))
-        page.metric_row(words.headline(answer), sizing(answer))
+        page.metric_row(lambda: words.headline(answer), lambda: sizing(answer))
     with place:
         offers = answer.offers(10)
         if offers:
-            page.table(words.offer_rows(answer, offers), "offers")
+            page.table(lambda: words.offer_rows(answer, offers), "offers")
             names = {rank: words.offer_name(answer, offer) for rank, offer in enumerate(offers, start=1)}
             with page.controls("bottom"):
                 chosen = offers[page.choice("pick", "Configuration", tuple(names), 1, labels=names) - 1]

@@ -42,7 +42,7 @@ with frame("Pareto", "What does speed for one user cost in throughput?", own_ver
                 describe="Grey: all that fit. The line: what no other beats in both. Click a point to choose it.",
                 on_select="pick",
             )
-            page.table(words.offer_rows(answer, (offer,)), "chosen")
+            page.table(lambda: words.offer_rows(answer, (offer,)), "chosen")
             if fold := page.fold(f"The whole front ({front.size} configurations)", "whole"):
                 with fold:
                     page.table(words.offer_rows(answer, tuple(answer.offer(int(point)) for point in front)), "whole")

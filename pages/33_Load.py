@@ -67,7 +67,8 @@ with frame("Load", "What do users see when requests arrive at random?") as page:
     with top:
         page.say(lambda: words.sentence(curve, present, first, words.period(speed)))
         page.metric_row(
-            words.headline(present, first, words.period(speed)), loaded(present, first, words.period(speed))
+            lambda: words.headline(present, first, words.period(speed)),
+            lambda: loaded(present, first, words.period(speed)),
         )
     if curve:
         with place:

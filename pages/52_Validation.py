@@ -13,7 +13,7 @@ ALL, NONE = "all", "none"
 
 
 with frame("Validation", "Is it right? Every prediction beside what somebody measured.") as page:
-    st.markdown(f"**How sure about your scenario?** {plain(validation.nearest_sentence(page.scenario))}")
+    page.say(lambda: f"**How sure about your scenario?** {plain(validation.nearest_sentence(page.scenario))}")
 
     with page.controls():
         view = page.choice("kind", "Figures", tuple(VIEWS), "times", labels=VIEWS)
@@ -26,7 +26,7 @@ with frame("Validation", "Is it right? Every prediction beside what somebody mea
     rows = {check.row.id: f"{check.model} · {check.row.what} · {check.chip} · {check.row.id}" for check in found}
 
     with numbers:
-        page.metric_row(validation.summary(found), how.validation(found))
+        page.metric_row(lambda: validation.summary(found), lambda: how.validation(found))
     above = st.container()
     picked = page.choice(
         "row", "One figure (or click a point)", (NONE, *rows), NONE, labels=rows | {NONE: "none chosen"},
@@ -45,7 +45,7 @@ with frame("Validation", "Is it right? Every prediction beside what somebody mea
             st.page_link("app.py", label="Open this scenario", icon=":material/open_in_new:", query_params=query)
 
     st.subheader("The error by what was measured", anchor=False)
-    page.table(validation.subject_rows(), "subjects")
+    page.table(validation.subject_rows, "subjects")
     st.subheader("Where it fails, and what is known about it", anchor=False)
     st.table([{k: plain(str(v)) for k, v in row.items()} for row in validation.failures()], hide_index=True)
     if fold := page.fold("Every family of figures, the worst first", "families"):

@@ -35,7 +35,7 @@ def batching() -> None:
         which = page.choice("net", "Network", networks.NETWORKS, "resnet", labels={"resnet": "ResNet-50", "mlp": "MLP"})
         network = RESNET_50 if which == "resnet" else mlp()
         curves = networks.curves(report, network, dtype())
-    page.metric_row(networks.knee_rows(curves), networks.knee_cards(curves))
+    page.metric_row(lambda: networks.knee_rows(curves), lambda: networks.knee_cards(curves))
     left, right = st.columns(2)
     with left:
         page.show(networks.latency(curves), "latency", describe=networks.describe_curves(network, curves))

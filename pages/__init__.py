@@ -34,8 +34,9 @@ What a page may use of `page`:
 - `page.several(key, label, options, default)`: options (value -> shown) of which any number can be chosen; the link
   divides them by dots.
 - `page.link(label, scenario, **views)`: a link to this page with another scenario.
-- `page.metric_row(rows, how)`: headline numbers; a row is (label, text[, help[, band]]), texts from `units.show` and
-  `text.band_text`; `how` has for each row the card that opens below it (`perfmodel.how`), None for what is no number.
+- `page.metric_row(rows, how)`: headline numbers, or functions that return them, called after the figures; a row is
+  (label, text[, help[, band]]), texts from `units.show` and `text.band_text`; `how` has for each row the card that
+  opens below it (`perfmodel.how`), None for what is no number.
 - `page.show(figure, key, *, height=None, describe="", legend=(), on_select=False)`: a figure given as a plain dict
   {"data": [...], "layout": {...}} with a sentence below it for those who do not see it. With `on_select=True` it
   returns the customdata of the clicked point, or None; `on_select="op"` makes a click choose its customdata in the
@@ -44,7 +45,7 @@ What a page may use of `page`:
   as text below the figure: Plotly's own legend costs some 30 ms a redraw, so switch it off on pages with sliders.
 - `page.picture(svg, describe, key="picture")`: an SVG picture, far cheaper than a figure where nothing is clicked.
 - `page.say(lambda: text)`: a text that changes with the scenario, above a figure.
-- `page.table(rows, key)`: a table from a list of dicts (column -> text or number).
+- `page.table(rows, key)`: a table from a list of dicts (column -> text or number), or a function that returns one.
 - `page.cards(cards, *, open_first=False)`: formula cards of `perfmodel.explain`, one expander each, lazy:
   `page.cards(explain.cards(page.report, explain.TIME))`.
 - `page.later(draw, place=None)`: leave another costly part that holds no control for after the figures.
@@ -69,7 +70,7 @@ from pages.parts import alone, head, prompt, share, sidebar, speech, state
 from pages.parts.cards import how, render
 from pages.parts.controls import Controls
 from pages.parts.speech import plain, say, st
-from pages.parts.waiting import Waiting
+from pages.parts.waiting import Lazy, Waiting, asked
 from perfmodel import Report, Scenario, cached_estimate
 from perfmodel.figures.theme import Mark, drawn
 
@@ -153,12 +154,12 @@ class Page(Controls):
         """Draw a link to this page with another scenario; secondary controls that are not given take their default."""
         share.open_with(self.name, label, scenario.to_query() | views)
 
-    def metric_row(self, rows: Iterable[Sequence[str]], how: Sequence[Any] = ()) -> None:
+    def metric_row(self, rows: Lazy[Iterable[Sequence[str]]], how: Lazy[Sequence[Any]] = ()) -> None:
         """Show headline numbers; a row is (label, text[, help[, band]]), `how` has the card of each or None."""
-        listed = list(rows)
 
         def draw() -> None:
-            for (label, text, *more), card in zip(listed, how or [None] * len(listed), strict=True):
+            listed = list(asked(rows))
+            for (label, text, *more), card in zip(listed, asked(how) or [None] * len(listed), strict=True):
                 help, band = (*(part or None for part in more), None, None)[:2]
                 with st.container(width="content", gap=None):
                     st.metric(label, text, band, delta_color="off", delta_arrow="off", help=help, width="content")
@@ -222,10 +223,15 @@ class Page(Controls):
                 st.image(speech.say_picture(svg), alt=describe, width="stretch")
             alone.end()
 
-    def table(self, rows: Sequence[Mapping[str, Any]], key: str) -> None:
+    def table(self, rows: Lazy[Sequence[Mapping[str, Any]]], key: str) -> None:
         """Show a table from a list of dicts, column -> text or number."""
-        columns = {name: [row.get(name, "") for row in rows] for name in (rows[0] if rows else ())}
-        self.later(lambda: st.dataframe(columns, key=f"t.{self.name}.{key}", hide_index=True, width="stretch"))
+
+        def draw() -> None:
+            found = asked(rows)
+            columns = {name: [row.get(name, "") for row in found] for name in (found[0] if found else ())}
+            st.dataframe(columns, key=f"t.{self.name}.{key}", hide_index=True, width="stretch")
+
+        self.later(draw)
 
     def fold(self, title: str, key: str) -> Any:
         """Draw an expander; return its container when it is open, else None: what is folded costs nothing."""

@@ -37,6 +37,9 @@ class Network(Protocol):
     def ops(self, run: Pass) -> tuple[Op, ...]:
         """List the operators of one pass over `run.work.tokens` inputs."""
 
+    def __hash__(self) -> int:
+        """Stand in the key of a cache."""
+
 
 @dataclass(frozen=True)
 class NetworkSetup:

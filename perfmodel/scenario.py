@@ -6,7 +6,7 @@ A link is human-readable and versioned. Reading one never raises: each problem b
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -281,11 +281,13 @@ def _check_context(s: Scenario) -> None:
         raise Conflict(("input", "output", "prefix"), f"{text} ({why})", fitting)
 
 
+@cache
 def link_keys() -> dict[str, str]:
     """Return field name -> link key for the plain fields of a scenario."""
     return {name: key.key for name, key in field_keys(Scenario).items()}
 
 
+@cache
 def field_keys(record: type[BaseModel]) -> dict[str, Key]:
     """Return the `Key` of every field that has one, by field name."""
     fields = record.model_fields.items()

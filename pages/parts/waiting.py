@@ -5,13 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from pages.parts.speech import st
 
 #: How long a run rests when a figure is on its way [s]. A browser draws what it has in one go: what came right behind
 #: a figure would be drawn with it, and the figure would be seen that much later. Resting costs no processor.
 BREATH_S = 0.06
+
+
+T = TypeVar("T")
+#: What is shown, or a function that returns it: called when it is drawn.
+Lazy: TypeAlias = T | Callable[[], T]
+
+
+def asked(what: Lazy[T]) -> T:
+    """Return what is to be shown."""
+    return what() if callable(what) else what
 
 
 class Waiting:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,7 @@ class Curve:
         """Inputs per second at each of `BATCHES` [1/s]."""
         return np.array(BATCHES) / self.latency_s
 
-    @property
+    @cached_property
     def knee(self) -> float:
         """Batch up to which the latency is flat."""
         return float(self.setup.knee)
@@ -86,7 +86,12 @@ class Curve:
 
 def curves(report: Report, network: Network, dtype: str) -> tuple[Curve, ...]:
     """Return the batch curve of a network on each device."""
-    return tuple(Curve(device, device.setup(network, dtype)) for device in devices(report))
+    return _curves(devices(report), network, dtype)
+
+
+@lru_cache(maxsize=32)
+def _curves(found: tuple[Device, ...], network: Network, dtype: str) -> tuple[Curve, ...]:
+    return tuple(Curve(device, device.setup(network, dtype)) for device in found)
 
 
 def latency(shown: Sequence[Curve]) -> Figure:

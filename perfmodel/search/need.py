@@ -174,10 +174,9 @@ class Answer:
 
     def offers(self, most: int = 10, each: int = 1) -> tuple[Offer, ...]:
         """Return the best offers, at most `each` for one accelerator, best first."""
-        order = np.lexsort((self.study.columns["tpot_s"], self.devices, np.round(self.score, 9)))
         found: list[Offer] = []
         seen: Counter[str] = Counter()
-        for point in order.tolist():
+        for point in self._order:
             if not np.isfinite(self.score[point]) or len(found) == most:
                 break
             gpu = self.study.combinations[self.study.index[point]].gpu
@@ -185,6 +184,11 @@ class Answer:
                 seen[gpu] += 1
                 found.append(self.offer(point))
         return tuple(found)
+
+    @cached_property
+    def _order(self) -> list[int]:
+        columns = (self.study.columns["tpot_s"], self.devices, np.round(self.score, 9))
+        return [int(point) for point in np.lexsort(columns)]
 
     def offer(self, point: int) -> Offer:
         """Return one point as an offer."""
@@ -209,6 +213,17 @@ class Answer:
 
         Sorted by falling speed per user. Only what fits, with the vendor asked for, and a price where USD are asked.
         """
+        return self._front_per_device if over == "device" else self._front_per_dollar
+
+    @cached_property
+    def _front_per_device(self) -> Any:
+        return self._front("device")
+
+    @cached_property
+    def _front_per_dollar(self) -> Any:
+        return self._front("dollar")
+
+    def _front(self, over: Literal["device", "dollar"]) -> Any:
         s = self.study
         allowed = (self.first_problem != 0) & s.fits
         gain = self.throughput(over)
