@@ -1,13 +1,13 @@
 """Every headline number of every page opens into a card that evaluates to the number the page shows."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 import pages
 from pages.parts.registry import pages as all_pages
+from pages.parts.waiting import asked
 from perfmodel import Scenario
 from perfmodel.explain import Card, evaluate
 from perfmodel.how import Told
@@ -50,10 +50,10 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> list[Row]:
     seen: list[Row] = []
     drawn = pages.Page.metric_row
 
-    def record(self: Any, shown: Any, how: Sequence[Any] = ()) -> None:
-        listed = list(shown)
-        drawn(self, listed, how)
-        seen.extend((label, text, card) for (label, text, *_), card in zip(listed, how or [None] * 99, strict=False))
+    def record(self: Any, shown: Any, how: Any = ()) -> None:
+        listed, cards = list(asked(shown)), asked(how)
+        drawn(self, listed, cards)
+        seen.extend((label, text, card) for (label, text, *_), card in zip(listed, cards or [None] * 99, strict=False))
 
     monkeypatch.setattr(pages.Page, "metric_row", record)
     return seen
