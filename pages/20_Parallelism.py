@@ -35,8 +35,10 @@ def pick() -> layouts.Layout:
 
 def show_time() -> None:
     """Draw time and volume of the best layouts."""
-    page.show(parallelism.time_bars(ranked), "time", height=360, describe=parallelism.describe_time(ranked))
-    page.show(parallelism.volume_bars(ranked), "volume", height=300, describe=parallelism.describe_volume(ranked))
+    text, marks = parallelism.describe_time(ranked), parallelism.time_legend(ranked)
+    page.show(parallelism.time_bars(ranked), "time", height=330, describe=text, legend=marks)
+    text, marks = parallelism.describe_volume(ranked), parallelism.volume_legend(ranked)
+    page.show(parallelism.volume_bars(ranked), "volume", height=270, describe=text, legend=marks)
 
 
 def show_memory() -> None:

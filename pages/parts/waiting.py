@@ -11,7 +11,7 @@ from pages.parts.speech import st
 
 #: How long a run rests when a figure is on its way [s]. A browser draws what it has in one go: what came right behind
 #: a figure would be drawn with it, and the figure would be seen that much later. Resting costs no processor.
-BREATH_S = 0.06
+BREATH_S = 0.1
 
 
 T = TypeVar("T")

@@ -73,7 +73,7 @@ def figure(scenario: Scenario, goal: Goal) -> Figure:
 def _layout(low: float, high: float, rows: int) -> dict[str, object]:
     whole = range(math.ceil(low), math.floor(high) + 1)
     texts = [f"{2.0**power:g}×" if power >= 0 else f"1/{2**-power}×" for power in whole]
-    axis = {"range": [low, high], "tickvals": list(whole), "ticktext": texts, "side": "top"}
+    axis = {"range": [low, high], "tickvals": list(whole), "ticktext": texts, "side": "top", "automargin": False}
     return layout(
         height=AXIS + ROW * rows,
         showlegend=False,

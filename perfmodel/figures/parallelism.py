@@ -10,6 +10,7 @@ import numpy as np
 from perfmodel.estimate import setup
 from perfmodel.explain import Card, worked
 from perfmodel.figures import theme
+from perfmodel.figures.theme import Mark
 from perfmodel.formulas import layouts as formula
 from perfmodel.layout_curves import GATHERED, ONE_D, TWO_D, PopeCurves, Scaling, link_rate
 from perfmodel.layout_links import KINDS
@@ -22,6 +23,10 @@ Figure = dict[str, Any]
 
 #: What is sent, told apart by pattern; all of it is network, so all of it is green.
 PATTERNS = {"all_reduce": "", "all_gather": ".", "reduce_scatter": "+", "all_to_all": "x", "send": "/"}
+#: What these patterns look like in a line of text.
+GLYPHS = {"": "■", ".": "▒", "+": "▦", "x": "▩", "/": "▨"}
+#: What is shorter than this share of the longest bar is no pixel wide.
+SEEN = 1e-3
 _POPE = {ONE_D: ("#d1495b", "solid"), TWO_D: ("#5b6fb5", "dash"), GATHERED: (theme.REGIME_COLOURS["network"], "solid")}
 
 
@@ -36,10 +41,27 @@ def time_bars(found: tuple[Layout, ...]) -> Figure:
     """Return the decode step of each layout as a bar, links in green; the best on top."""
     names = [short(one) for one in found]
     data = [
-        _bar([one.parts_s[index] / MILLI for one in found], names, name, theme.regime_marker(name), "%{x:.3s} ms")
-        for index, name in enumerate(REGIMES)
+        _bar(
+            [one.parts_s[REGIMES.index(name)] / MILLI for one in found],
+            names,
+            name,
+            theme.regime_marker(name),
+            "%{x:.3s} ms",
+        )
+        for name in _seen(found)
     ]
-    return {"data": data, "layout": bars("decode step [ms]", names)}
+    return {"data": data, "layout": bars("decode step [ms]", names) | {"showlegend": False}}
+
+
+def time_legend(found: tuple[Layout, ...]) -> tuple[Mark, ...]:
+    """Return what the colours of the time bars mean: the regimes that take any of these steps."""
+    return tuple(Mark("■", theme.REGIME_COLOURS[name], name) for name in _seen(found))
+
+
+def _seen(found: tuple[Layout, ...]) -> list[str]:
+    """Return the regimes that are long enough to be seen in any step: a bar costs the browser half a millisecond."""
+    least = SEEN * max((one.step_s for one in found), default=0.0)
+    return [name for index, name in enumerate(REGIMES) if any(one.parts_s[index] > least for one in found)]
 
 
 def describe_time(found: tuple[Layout, ...]) -> str:
@@ -63,7 +85,14 @@ def volume_bars(found: tuple[Layout, ...]) -> Figure:
         marker["pattern"] = marker["pattern"] | {"shape": PATTERNS[kind]}
         if any(values):
             data.append(_bar(values, names, text, marker, "%{x:.3s} MB"))
-    return {"data": data, "layout": bars("sent by one device in a decode step [MB]", names)}
+    return {"data": data, "layout": bars("sent by one device in a decode step [MB]", names) | {"showlegend": False}}
+
+
+def volume_legend(found: tuple[Layout, ...]) -> tuple[Mark, ...]:
+    """Return what the patterns of the volume bars mean: the collectives that these layouts use."""
+    sent = {kind for one in found for kind, size in one.sent_bytes if size}
+    green = theme.REGIME_COLOURS["network"]
+    return tuple(Mark(GLYPHS[PATTERNS[kind]], green, text) for kind, text in KINDS.items() if kind in sent)
 
 
 def describe_volume(found: tuple[Layout, ...]) -> str:
@@ -192,7 +221,7 @@ def bars(title: str, names: list[str]) -> dict[str, Any]:
     return theme.layout(
         barmode="stack",
         margin=theme.MARGIN | {"l": left, "b": 48},
-        xaxis={"title": {"text": title}, "rangemode": "tozero"},
+        xaxis={"title": {"text": title}, "rangemode": "tozero", "automargin": False},
         yaxis={"type": "category", "autorange": "reversed", "automargin": False},
     )
 

@@ -151,7 +151,8 @@ def _pope(report: Report, view: View) -> Drawing:
 def _layouts(report: Report, view: View) -> Drawing:
     found = layouts.layouts(report.scenario, (int(view.get("devices", 8)),))
     ranked = found.ranked(view.get("goal", "latency"))[:6]
-    return Drawing(parallelism.describe_time(ranked), parallelism.time_bars(ranked))
+    told = parallelism.describe_time(ranked)
+    return Drawing(told, parallelism.time_bars(ranked), legend=parallelism.time_legend(ranked))
 
 
 #: Name in a lesson file -> what draws it. "bars" shows values of the step and is drawn by the step itself.
