@@ -1,5 +1,6 @@
 """What the server sends leaves at once."""
 
+import os
 import socket
 from pathlib import Path
 
@@ -23,9 +24,16 @@ def test_nagle_is_off_for_who_is_here_and_for_who_comes() -> None:
             end.close()
 
 
-def test_files_that_are_no_sockets_are_left_alone() -> None:
-    """An open file stays as it was, and looking at it opens nothing that is not closed again."""
-    with Path(__file__).open() as file:
-        file.readline()
+def test_looking_opens_nothing() -> None:
+    """Whatever is open (a file, a pipe, sockets of other kinds) stays, and nothing more is open afterwards."""
+    folder = Path("/proc/self/fd")
+    inner, outer = os.pipe()
+    one, other = socket.socketpair()
+    with Path(__file__).open() as file, one, other:
+        before = {entry.name: entry.readlink() for entry in folder.iterdir() if entry.exists()}
         set_up()
-        assert file.readline() == "\n"
+        after = {entry.name: entry.readlink() for entry in folder.iterdir() if entry.exists()}
+        assert after == before
+        assert file.readline().startswith('"""')
+    os.close(inner)
+    os.close(outer)

@@ -31,7 +31,9 @@ def _send_at_once() -> None:
     second of two small messages then waits until the browser has acknowledged the first, up to 40 ms on one machine
     and a round trip over a network. A slider is answered by two: that a run begins, and what it draws.
     """
-    for number in [int(entry.name) for entry in _OPEN.iterdir()] if _OPEN.is_dir() else []:
-        # Most open files are no sockets, and some are closed by another thread while we look.
-        with suppress(OSError), socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) as found:
-            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for entry in _OPEN.iterdir() if _OPEN.is_dir() else ():
+        # An open file may be closed by another thread while we look, and not every socket is one of TCP.
+        with suppress(OSError):
+            if entry.is_socket():
+                with socket.fromfd(int(entry.name), socket.AF_INET, socket.SOCK_STREAM) as found:
+                    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
