@@ -79,8 +79,6 @@ _CONFIG = {
     "modeBarButtonsToRemove": ["zoomIn2d", "zoomOut2d", "autoScale2d", "lasso2d", "select2d"],
 }
 
-prompt.set_up()
-
 
 @contextmanager
 def frame(name: str, question: str, *, scenario_bar: bool = True, own_verdict: bool = False) -> Iterator[Page]:
@@ -92,6 +90,7 @@ def frame(name: str, question: str, *, scenario_bar: bool = True, own_verdict: b
     A page that opens is drawn from top to bottom. When something changes on it, its figures come first and the frame
     last, each in its place: the eye follows the figure, and the rest arrives while the browser draws it.
     """
+    prompt.set_up()
     st.set_page_config(page_title=f"{say(name)} · perfmodel", layout="wide")
     now = state.begin(name)
     figures, now.figures[name] = now.figures.get(name, []), []

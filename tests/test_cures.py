@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from perfmodel import Scenario, estimate, from_query
+from perfmodel import MODELS, Scenario, estimate, from_query
 from perfmodel.cures import CURES, GOALS, NOTHING, combined, numbers, outcomes, ranked, refused, shares, without_effect
+from perfmodel.cures.numerics import relatives, smaller_model
 from perfmodel.cures.words import all_rows, answer, effect, idle_rows, interaction, refused_rows, remark, skipped_text
 from perfmodel.figures import cures as figures
 from perfmodel.step import REGIMES
@@ -197,3 +198,11 @@ def test_texts_and_figure(name: str) -> None:
         assert len(drawn["data"][0]["x"]) == len(finite)
         assert figures.describe(base, goal)
         assert len(idle_rows(base, goal)) == sum(one.gain(goal) < 1.0 + NOTHING for one in ranked(base, goal))
+
+
+def test_of_equal_relatives_the_later_is_taken() -> None:
+    """Llama 3 8B and 3.1 8B are equally large and without a year here: the one with the longer context is offered."""
+    found = [model.name for model in relatives(MODELS["llama-3.1-70b"], 0.5)]
+    assert found[:2] == ["Llama 3.1 8B", "Llama 3 8B"]
+    change = smaller_model(Scenario(model="llama-3.1-70b"))
+    assert change.fields["model"] == "llama-3.1-8b"

@@ -22,6 +22,7 @@ from perfmodel.layouts import GOALS, MOST_NETWORK, Layout, answer, chosen_sizes,
 from perfmodel.memory import device_weight_bytes, weight_bytes
 from perfmodel.ops import Group
 from perfmodel.report import Report
+from perfmodel.step import REGIMES
 from perfmodel.units import GIGA
 from perfmodel.workload import decode
 
@@ -357,3 +358,17 @@ def test_use_this_layout() -> None:
     link = scenario_with(best).to_query()
     assert {key: shown[key] for key in link} == link
     assert app.button(key="use_layout").disabled
+
+
+def test_legends_name_what_is_drawn() -> None:
+    """The legend beside a figure has one mark for each of its traces, in their order, and told apart by glyph."""
+    ranked = layouts(Scenario(batch=8), (8,)).ranked("latency")[:8]
+    for figure, marks in (
+        (parallelism.time_bars(ranked), parallelism.time_legend(ranked)),
+        (parallelism.volume_bars(ranked), parallelism.volume_legend(ranked)),
+    ):
+        assert [trace["name"] for trace in figure["data"]] == [mark.text for mark in marks]
+        assert len({(mark.glyph, mark.colour) for mark in marks}) == len(marks) > 1
+    seen = {trace["name"] for trace in parallelism.time_bars(ranked)["data"]}
+    for index, name in enumerate(REGIMES):
+        assert (max(one.parts_s[index] for one in ranked) > 1e-3 * max(one.step_s for one in ranked)) == (name in seen)

@@ -4,7 +4,7 @@ import os
 import socket
 from pathlib import Path
 
-from pages.parts.prompt import set_up
+from pages.parts.prompt import send_at_once
 
 
 def test_nagle_is_off_for_who_is_here_and_for_who_comes() -> None:
@@ -15,7 +15,7 @@ def test_nagle_is_off_for_who_is_here_and_for_who_comes() -> None:
         before = socket.create_connection(listening.getsockname())
         present, _ = listening.accept()
         assert not present.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        set_up()
+        send_at_once()
         after = socket.create_connection(listening.getsockname())
         later, _ = listening.accept()
         for visitor in (present, later):
@@ -31,7 +31,7 @@ def test_looking_opens_nothing() -> None:
     one, other = socket.socketpair()
     with Path(__file__).open() as file, one, other:
         before = {entry.name: entry.readlink() for entry in folder.iterdir() if entry.exists()}
-        set_up()
+        send_at_once()
         after = {entry.name: entry.readlink() for entry in folder.iterdir() if entry.exists()}
         assert after == before
         assert file.readline().startswith('"""')

@@ -1,6 +1,6 @@
 """What a run draws leaves the server at once, and in as few parts as can be: a browser draws anew for each of them.
 
-Both settings are those of the whole process, made when the first page is opened.
+Both settings are those of the whole process, made when its first page is opened.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 import sys
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 #: The open files of this process, on Linux; elsewhere there is none, and nothing is changed.
@@ -18,13 +19,14 @@ _OPEN = Path("/proc/self/fd")
 TURN_S = 0.02
 
 
+@cache
 def set_up() -> None:
-    """Send at once, and what belongs together together."""
-    _send_at_once()
+    """Send at once, and what belongs together together; the first call does it."""
+    send_at_once()
     sys.setswitchinterval(TURN_S)
 
 
-def _send_at_once() -> None:
+def send_at_once() -> None:
     """Switch Nagle's algorithm off for every TCP socket of this process; what listens hands it on to each visitor.
 
     Streamlit binds its socket in a way that makes asyncio leave it on (github.com/Kludex/uvicorn/issues/3149): the

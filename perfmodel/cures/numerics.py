@@ -85,7 +85,10 @@ def fewer_channels(s: Scenario) -> Change:
 
 @lru_cache(maxsize=256)
 def relatives(model: Model, most: float) -> tuple[Model, ...]:
-    """Return the models of the family and vocabulary with at most this share of the parameters, largest first."""
+    """Return the models of the family and vocabulary with at most this share of the parameters, largest first.
+
+    Of equally large ones the younger first; where no year tells, the later in the catalogue.
+    """
     if model.file is None:
         return ()
     limit = most * parameters(model.dimensions).total
@@ -95,8 +98,8 @@ def relatives(model: Model, most: float) -> tuple[Model, ...]:
         for one in same
         if one.dimensions.vocab == model.dimensions.vocab and parameters(one.dimensions).total <= limit
     ]
-    found.sort(key=lambda one: (parameters(one.dimensions).total, one.file.year or 0 if one.file else 0), reverse=True)
-    return tuple(found)
+    found.sort(key=lambda one: (parameters(one.dimensions).total, one.file.year or 0 if one.file else 0))
+    return tuple(found[::-1])
 
 
 def smaller_model(s: Scenario) -> Change:

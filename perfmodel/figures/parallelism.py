@@ -41,27 +41,21 @@ def time_bars(found: tuple[Layout, ...]) -> Figure:
     """Return the decode step of each layout as a bar, links in green; the best on top."""
     names = [short(one) for one in found]
     data = [
-        _bar(
-            [one.parts_s[REGIMES.index(name)] / MILLI for one in found],
-            names,
-            name,
-            theme.regime_marker(name),
-            "%{x:.3s} ms",
-        )
-        for name in _seen(found)
+        _bar([one.parts_s[index] / MILLI for one in found], names, name, theme.regime_marker(name), "%{x:.3s} ms")
+        for index, name in _seen(found)
     ]
     return {"data": data, "layout": bars("decode step [ms]", names) | {"showlegend": False}}
 
 
 def time_legend(found: tuple[Layout, ...]) -> tuple[Mark, ...]:
     """Return what the colours of the time bars mean: the regimes that take any of these steps."""
-    return tuple(Mark("■", theme.REGIME_COLOURS[name], name) for name in _seen(found))
+    return tuple(Mark("■", theme.REGIME_COLOURS[name], name) for _, name in _seen(found))
 
 
-def _seen(found: tuple[Layout, ...]) -> list[str]:
-    """Return the regimes that are long enough to be seen in any step: a bar costs the browser half a millisecond."""
+def _seen(found: tuple[Layout, ...]) -> list[tuple[int, str]]:
+    """Return the regimes long enough to be seen in any step, each with its place: other bars would show nothing."""
     least = SEEN * max((one.step_s for one in found), default=0.0)
-    return [name for index, name in enumerate(REGIMES) if any(one.parts_s[index] > least for one in found)]
+    return [(index, name) for index, name in enumerate(REGIMES) if any(one.parts_s[index] > least for one in found)]
 
 
 def describe_time(found: tuple[Layout, ...]) -> str:
@@ -79,20 +73,24 @@ def volume_bars(found: tuple[Layout, ...]) -> Figure:
     """Return what one device sends in a decode step, by kind of collective, for each layout."""
     names = [short(one) for one in found]
     data = []
-    for kind, text in KINDS.items():
+    for kind in _sent(found):
         values = [dict(one.sent_bytes).get(kind, 0.0) / MEGA for one in found]
         marker = theme.regime_marker("network")
         marker["pattern"] = marker["pattern"] | {"shape": PATTERNS[kind]}
-        if any(values):
-            data.append(_bar(values, names, text, marker, "%{x:.3s} MB"))
+        data.append(_bar(values, names, KINDS[kind], marker, "%{x:.3s} MB"))
     return {"data": data, "layout": bars("sent by one device in a decode step [MB]", names) | {"showlegend": False}}
 
 
 def volume_legend(found: tuple[Layout, ...]) -> tuple[Mark, ...]:
     """Return what the patterns of the volume bars mean: the collectives that these layouts use."""
-    sent = {kind for one in found for kind, size in one.sent_bytes if size}
     green = theme.REGIME_COLOURS["network"]
-    return tuple(Mark(GLYPHS[PATTERNS[kind]], green, text) for kind, text in KINDS.items() if kind in sent)
+    return tuple(Mark(GLYPHS[PATTERNS[kind]], green, KINDS[kind]) for kind in _sent(found))
+
+
+def _sent(found: tuple[Layout, ...]) -> list[str]:
+    """Return the collectives that any of the layouts uses."""
+    used = {kind for one in found for kind, size in one.sent_bytes if size}
+    return [kind for kind in KINDS if kind in used]
 
 
 def describe_volume(found: tuple[Layout, ...]) -> str:

@@ -213,15 +213,13 @@ class Answer:
 
         Sorted by falling speed per user. Only what fits, with the vendor asked for, and a price where USD are asked.
         """
-        return self._front_per_device if over == "device" else self._front_per_dollar
+        if over not in self._fronts:
+            self._fronts[over] = self._front(over)
+        return self._fronts[over]
 
     @cached_property
-    def _front_per_device(self) -> Any:
-        return self._front("device")
-
-    @cached_property
-    def _front_per_dollar(self) -> Any:
-        return self._front("dollar")
+    def _fronts(self) -> dict[str, Any]:
+        return {}
 
     def _front(self, over: Literal["device", "dollar"]) -> Any:
         s = self.study
