@@ -185,9 +185,14 @@ def test_unknown_cure_is_named() -> None:
         combined(Scenario(), ("prayer",), "token")
 
 
+def rectangles(trace: Any) -> list[tuple[Any, Any]]:
+    """Corners (x, y) of each bar of a filled line, which a None ends."""
+    return [(trace["x"][at : at + 4], trace["y"][at : at + 4]) for at in range(0, len(trace["x"]), 5)]
+
+
 @each
 def test_texts_and_figure(name: str) -> None:
-    """Tables, sentences and the figure exist for every scenario: one bar per cure that can be compared."""
+    """Tables, sentences and the figure exist for every scenario: a bar per comparable cure, as long as its gain."""
     base = scenario(name)
     assert len(refused_rows(base)) == len(refused(base))
     assert len(all_rows(base)) == len(ranked(base, "request"))
@@ -195,7 +200,11 @@ def test_texts_and_figure(name: str) -> None:
     for goal in GOALS:
         drawn = figures.figure(base, goal)
         finite = [one for one in ranked(base, goal) if math.isfinite(one.gain(goal))]
-        assert len(drawn["data"][0]["x"]) == len(finite)
+        *bars, words = drawn["data"]
+        ends = {round(y[0] + figures.HALF): x[1] for trace in bars for x, y in rectangles(trace)}
+        kept = [min(max(one.gain(goal), figures.LEAST), figures.MOST) for one in finite]
+        assert [2.0 ** ends[row] for row in range(len(finite))] == pytest.approx(kept)
+        assert len(words["text"]) == len(finite)
         assert figures.describe(base, goal)
         assert len(idle_rows(base, goal)) == sum(one.gain(goal) < 1.0 + NOTHING for one in ranked(base, goal))
 

@@ -11,10 +11,10 @@ from perfmodel.explain import Card
 from perfmodel.figures.theme import (
     NEUTRAL,
     REGIME_COLOURS,
-    REGIME_PATTERNS,
     Figure,
     Mark,
     layout,
+    regime_marker,
     regime_order,
 )
 from perfmodel.formulas.roofline import amdahl_time
@@ -24,50 +24,48 @@ from perfmodel.scenario import Scenario
 
 #: Height of one cure, its name above its bar, and of the axis [px].
 ROW, AXIS = 34, 56
+#: Half the thickness of a bar [rows].
+HALF = 0.2
 #: Gains beyond these are drawn at the edge; their text says the number.
 LEAST, MOST = 0.5, 32.0
 
 
 def figure(scenario: Scenario, goal: Goal) -> Figure:
-    """Return bars of the gain in a goal, the largest on top, on a scale on which halving is as long as doubling."""
+    """Return bars of the gain in a goal, the largest on top, on a scale on which halving is as long as doubling.
+
+    The bars of a regime are one path and the words of a row one text: as bars with a pattern and a text each the page
+    follows its slider a sixth more slowly.
+    """
     found = [one for one in ranked(scenario, goal) if math.isfinite(one.gain(goal))]
     length = [math.log2(min(max(one.gain(goal), LEAST), MOST)) for one in found]
     low, high = min((0.0, *length)), max((1.0, *length))
     room = 0.08 * (high - low)
-    place = list(range(len(found)))
-    bars = {
-        "type": "bar",
-        "orientation": "h",
-        "x": length,
-        "y": place,
-        "width": 0.4,
-        "marker": {
-            "color": [REGIME_COLOURS[one.shortens(goal)] for one in found],
-            "pattern": {
-                "shape": [REGIME_PATTERNS[one.shortens(goal)] for one in found],
-                "fillmode": "overlay",
-                "size": 7,
-                "solidity": 0.2,
-            },
-            "line": {"width": 0},
-        },
-        "text": [gain_text(one.gain(goal)) for one in found],
-        "textposition": "outside",
-        "cliponaxis": False,
-        "customdata": [_hover(scenario, one, goal) for one in found],
-        "hovertemplate": "%{customdata}<extra></extra>",
-    }
-    names = {
+    regimes = [one.shortens(goal) for one in found]
+    bars = [
+        _bars(regime, [(row, length[row]) for row, own in enumerate(regimes) if own == regime])
+        for regime in regime_order()
+        if regime in regimes
+    ]
+    words = {
         "type": "scatter",
         "mode": "text",
         "x": [low - room] * len(found),
-        "y": [row - 0.42 for row in place],
-        "text": [one.cure.name for one in found],
+        "y": [row - 0.42 for row in range(len(found))],
+        "text": [f"<b>{gain_text(one.gain(goal))}</b> {one.cure.name}" for one in found],
         "textposition": "middle right",
         "textfont": {"size": 12},
-        "hoverinfo": "skip",
+        "customdata": [_hover(scenario, one, goal) for one in found],
+        "hovertemplate": "%{customdata}<extra></extra>",
     }
-    return {"data": [bars, names], "layout": _layout(low - room, high + 2.0 * room, len(found))}
+    return {"data": [*bars, words], "layout": _layout(low - room, high + room, len(found))}
+
+
+def _bars(regime: str, rows: list[tuple[int, float]]) -> dict[str, object]:
+    x = [value for _, end in rows for value in (0.0, end, end, 0.0, None)]
+    y = [value for row, _ in rows for value in (row - HALF, row - HALF, row + HALF, row + HALF, None)]
+    pattern = regime_marker(regime)["pattern"] | {"bgcolor": REGIME_COLOURS[regime]}
+    line = {"type": "scatter", "mode": "lines", "line": {"width": 0}, "x": x, "y": y, "hoverinfo": "skip"}
+    return line | {"fill": "toself", "fillcolor": REGIME_COLOURS[regime], "fillpattern": pattern}
 
 
 def _layout(low: float, high: float, rows: int) -> dict[str, object]:
@@ -77,7 +75,8 @@ def _layout(low: float, high: float, rows: int) -> dict[str, object]:
     return layout(
         height=AXIS + ROW * rows,
         showlegend=False,
-        bargap=0,
+        hovermode="closest",
+        hoverdistance=-1,
         margin={"l": 4, "r": 4, "t": 28, "b": 4},
         xaxis=axis | {"showgrid": True, "zeroline": True, "zerolinecolor": NEUTRAL, "zerolinewidth": 2},
         yaxis={"range": [rows - 0.5, -0.9], "visible": False, "automargin": False},
