@@ -12,7 +12,13 @@ with frame("Batching", "What does a larger batch buy, and where does it stop?") 
 
     page.say(lambda: answer(curve, scenario))
     page.metric_row(headline(curve, page.report), how.batching(curve, page.report))
-    page.show(batching.anatomy(curve, scenario.batch), "anatomy", height=400, describe=batching.describe(curve))
+    page.show(
+        batching.anatomy(curve, scenario.batch),
+        "anatomy",
+        height=400,
+        describe=batching.describe(curve),
+        legend=batching.anatomy_legend(),
+    )
 
     st.subheader("Throughput: the same work in other precisions or on other chips", anchor=False)
     with page.controls():
@@ -27,7 +33,13 @@ with frame("Batching", "What does a larger batch buy, and where does it stop?") 
         curves = by_precision(scenario)
     else:
         curves = by_chip(scenario, tuple(gpu for gpu in chips if gpu != "none"))
-    page.show(batching.throughput(curves, scenario.batch), "throughput", height=380, describe=batching.ranking(curves))
+    page.show(
+        batching.throughput(curves, scenario.batch),
+        "throughput",
+        height=380,
+        describe=batching.ranking(curves),
+        legend=batching.throughput_legend(curves),
+    )
     page.table(batching.rows(curves), "curves")
 
     st.markdown(

@@ -19,7 +19,6 @@ from perfmodel.explain import COST, MEMORY, TIME, Card, applied, cards
 from perfmodel.figures.operators import cost_text, memory_text
 from perfmodel.figures.operators import rows as operator_rows
 from perfmodel.figures.script import plotly_js, script_safe
-from perfmodel.figures.theme import Mark
 from perfmodel.launch import launches
 from perfmodel.pins import labels
 from perfmodel.report import BANDED, Report
@@ -137,17 +136,13 @@ def _compared(subject: Subject) -> list[dict[str, str]]:
 
 def _figure(one: Shown) -> str:
     height = int(one.figure["layout"].get("height") or 400)
-    marks = "".join(map(_mark, one.legend))
+    marks = "".join(mark.html for mark in one.legend)
     legend = f"<p class=legend>{marks}</p>" if marks else ""
     return (
         f'<section class=figure id="{one.key}"><h2>{escape(one.title)}</h2>\n<figure>'
         f'<div class=plot data-figure="{one.key}" style="height:{height}px"></div><img class=paper alt="">'
         f"{legend}<figcaption>{escape(one.sentence)}</figcaption></figure></section>\n"
     )
-
-
-def _mark(mark: Mark) -> str:
-    return f'<span><i style="color:{escape(mark.colour)}">{escape(mark.glyph)}</i> {escape(mark.text)}</span> '
 
 
 def _cures(subject: Subject) -> list[dict[str, str]]:

@@ -45,7 +45,13 @@ def shown(subject: Subject) -> tuple[Shown, ...]:
             memory.describe_stack(held),
         ),
         Shown("fit", "What would fit", _high(fit, 420), memory.describe_fit(held)),
-        Shown("batching", "What a larger batch buys", _high(batch, 400), batching.describe(curve)),
+        Shown(
+            "batching",
+            "What a larger batch buys",
+            _high(batch, 400),
+            batching.describe(curve),
+            batching.anatomy_legend(),
+        ),
         Shown("cures", "What would help", help_, cures.describe(scenario, GOAL), cures.legend(scenario, GOAL)),
     )
 

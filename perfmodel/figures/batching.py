@@ -15,6 +15,7 @@ Figure = dict[str, Any]
 
 #: Needs in the regime colours, each with its own dash: weights and KV share a colour, and not everybody sees colours.
 _DASHES = {"weights": "dash", "KV cache": "dot", "arithmetic": "longdash", "launches": "dashdot"}
+_GLYPHS = {"weights": "╍", "KV cache": "┈", "arithmetic": "┅", "launches": "┉"}
 _REGIMES = {"weights": "memory", "KV cache": "memory", "arithmetic": "compute", "launches": "overhead"}
 
 
@@ -29,20 +30,35 @@ def anatomy(curve: BatchCurve, batch: int) -> Figure:
     return {"data": data, "layout": _layout("decode step [ms]", shapes, notes)}
 
 
+def anatomy_legend() -> tuple[theme.Mark, ...]:
+    """Return what the lines of the anatomy mean, in their colours and dashes."""
+    needs = (theme.Mark(_GLYPHS[name], theme.REGIME_COLOURS[_REGIMES[name]], name) for name in NEEDS)
+    return (*needs, theme.Mark("━", theme.NEUTRAL, "decode step"))
+
+
 def throughput(curves: tuple[BatchCurve, ...], batch: int) -> Figure:
     """Return tokens per second over the batch for several curves; the part beyond memory is dotted."""
     data = []
     for index, curve in enumerate(curves):
-        colour = theme.SERIES_COLOURS[index % len(theme.SERIES_COLOURS)]
+        colour = _colour(index)
         fits = curve.batch <= curve.largest
         data.append(_line(curve.batch[fits], curve.tokens_per_s[fits], curve.label, colour, "solid", width=2.5))
         beyond = _line(curve.batch[~fits], curve.tokens_per_s[~fits], f"{curve.label}: does not fit", colour, "dot")
-        data.append(beyond | {"showlegend": False, "opacity": 0.5})
+        data.append(beyond | {"opacity": 0.5})
     shapes = [_vertical(batch, theme.NEUTRAL, "solid")]
     return {
         "data": data,
         "layout": _layout("output tokens per second", shapes, [_label(batch, f"batch {batch:,}", 1.0)]),
     }
+
+
+def throughput_legend(curves: tuple[BatchCurve, ...]) -> tuple[theme.Mark, ...]:
+    """Return which colour is which curve."""
+    return tuple(theme.Mark("━", _colour(index), curve.label) for index, curve in enumerate(curves))
+
+
+def _colour(index: int) -> str:
+    return theme.SERIES_COLOURS[index % len(theme.SERIES_COLOURS)]
 
 
 def describe(curve: BatchCurve) -> str:
@@ -140,7 +156,7 @@ def _layout(title: str, shapes: list[dict[str, Any]], notes: list[dict[str, Any]
         xaxis=fixed | {"title": {"text": "batch [sequences]"}, "tickformat": ",d"},
         yaxis=fixed | {"title": {"text": title}, "exponentformat": "none"},
         margin=theme.MARGIN | {"l": 70, "b": 48},
-        legend=theme.legend(yref="paper", y=1.02, yanchor="bottom"),
+        showlegend=False,
         shapes=shapes,
         annotations=notes,
     )

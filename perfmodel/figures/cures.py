@@ -14,7 +14,7 @@ from perfmodel.figures.theme import (
     Figure,
     Mark,
     layout,
-    regime_marker,
+    regime_bars,
     regime_order,
 )
 from perfmodel.formulas.roofline import amdahl_time
@@ -42,7 +42,10 @@ def figure(scenario: Scenario, goal: Goal) -> Figure:
     room = 0.08 * (high - low)
     regimes = [one.shortens(goal) for one in found]
     bars = [
-        _bars(regime, [(row, length[row]) for row, own in enumerate(regimes) if own == regime])
+        regime_bars(
+            regime,
+            [(0.0, length[row], row - HALF, row + HALF) for row, own in enumerate(regimes) if own == regime],
+        )
         for regime in regime_order()
         if regime in regimes
     ]
@@ -58,14 +61,6 @@ def figure(scenario: Scenario, goal: Goal) -> Figure:
         "hovertemplate": "%{customdata}<extra></extra>",
     }
     return {"data": [*bars, words], "layout": _layout(low - room, high + room, len(found))}
-
-
-def _bars(regime: str, rows: list[tuple[int, float]]) -> dict[str, object]:
-    x = [value for _, end in rows for value in (0.0, end, end, 0.0, None)]
-    y = [value for row, _ in rows for value in (row - HALF, row - HALF, row + HALF, row + HALF, None)]
-    pattern = regime_marker(regime)["pattern"] | {"bgcolor": REGIME_COLOURS[regime]}
-    line = {"type": "scatter", "mode": "lines", "line": {"width": 0}, "x": x, "y": y, "hoverinfo": "skip"}
-    return line | {"fill": "toself", "fillcolor": REGIME_COLOURS[regime], "fillpattern": pattern}
 
 
 def _layout(low: float, high: float, rows: int) -> dict[str, object]:

@@ -18,6 +18,8 @@ from perfmodel.units import GIGA, MEGA, MICRO, show, significant
 
 #: Height of one row of the drawing [px], and the part of it that a box takes.
 _ROW, _BOX = 38, 0.68
+#: Half the height of the strip at a box's lower edge [rows].
+_STRIP = 0.07
 #: Space between boxes beside one another, and what residual connections have at the left [share of the width].
 _GAP, _LANE = 0.012, 0.045
 #: Height of a section's title [rows].
@@ -44,7 +46,7 @@ def figure(report: Report, phase: str, chosen: str = "") -> Figure:
     drawing, points = graph(report, phase), {point.timed.op.name: point for point in operators_of(report, phase)}
     largest = max(point.share * node.share for node in drawing.nodes if (point := points.get(node.op)))
     boxes = [node for node in drawing.nodes if node.op]
-    data = [*_flows(drawing), _boxes(boxes, points, chosen), _strips(boxes, points, largest), _sums(drawing)]
+    data = [*_flows(drawing), _boxes(boxes, points, chosen), *_strips(boxes, points, largest), _sums(drawing)]
     data.append(_words(boxes, points))
     axes = {
         "xaxis": {"visible": False, "range": [-_LANE - 0.01, 1.01], "fixedrange": True},
@@ -103,28 +105,15 @@ def _words(nodes: Sequence[Node], points: dict[str, Point]) -> Figure:
     }
 
 
-def _strips(nodes: Sequence[Node], points: dict[str, Point], largest: float) -> Figure:
+def _strips(nodes: Sequence[Node], points: dict[str, Point], largest: float) -> list[Figure]:
     """Return the coloured strips below the boxes' texts: colour and pattern of the regime, length by the time."""
-    regimes = [points[node.op].timed.bound for node in nodes]
-    widths = [node.right - node.left - 2 * _GAP for node in nodes]
-    shares = [points[node.op].share * node.share / largest for node in nodes]
-    pattern = {
-        "shape": [theme.REGIME_PATTERNS[regime] for regime in regimes],
-        "fillmode": "overlay",
-        "size": 5,
-        "solidity": 0.25,
-    }
-    colours = [theme.REGIME_COLOURS[regime] for regime in regimes]
-    return _bar(
-        y=[node.row + _BOX / 2 - 0.07 for node in nodes],
-        base=[node.left + _GAP for node in nodes],
-        x=[max(0.004, width * share) for width, share in zip(widths, shares, strict=True)],
-        width=[0.14] * len(nodes),
-        customdata=[[points[node.op].key] for node in nodes],
-        hovertext=[hover(points[node.op]) for node in nodes],
-        hovertemplate="%{hovertext}<extra></extra>",
-        marker={"color": colours, "pattern": pattern, "line": {"width": 0}},
-    )
+    strips: dict[str, list[tuple[float, float, float, float]]] = {}
+    for node in nodes:
+        point, left = points[node.op], node.left + _GAP
+        width = (node.right - node.left - 2 * _GAP) * point.share * node.share / largest
+        top = node.row + _BOX / 2 - 2 * _STRIP
+        strips.setdefault(point.timed.bound, []).append((left, left + max(0.004, width), top, top + 2 * _STRIP))
+    return [theme.regime_bars(regime, corners) for regime, corners in strips.items()]
 
 
 def _flows(drawing: Graph) -> list[Figure]:

@@ -18,10 +18,13 @@ _DASHES = {"dash": "8 5", "dot": "2 4", "dashdot": "8 4 2 4", "longdash": "14 6"
 _TAG = ("<br>", "<b>", "</b>", "<i>", "</i>")
 
 
-def svg(figure: Figure) -> str:
-    """Return the figure as one SVG element of fixed size; hover texts and fills are left out."""
+def svg(figure: Figure, *, named: bool = True) -> str:
+    """Return the figure as one SVG element of fixed size, with the names of its traces if `named`.
+
+    Hover texts and fills are left out.
+    """
     data, layout = figure["data"], figure["layout"]
-    names = [(trace.get("name", ""), _colour(trace)) for trace in data if trace.get("name") and len(data) > 1]
+    names = [(trace.get("name", ""), _colour(trace)) for trace in data if named and trace.get("name") and len(data) > 1]
     rows = math.ceil(len(names) / 3)
     panels = sorted({(trace.get("xaxis", "x"), trace.get("yaxis", "y")) for trace in data})
     height = max(HEIGHT, float(layout.get("height") or 0) * 0.8) if not _few_bars(data) else _bar_height(data)

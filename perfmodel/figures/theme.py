@@ -7,7 +7,9 @@ so a figure names only colours that carry meaning; backgrounds stay transparent.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from perfmodel.ops import Group
@@ -74,6 +76,11 @@ class Mark:
     colour: str
     text: str
 
+    @property
+    def html(self) -> str:
+        """The entry for a page that we write ourselves."""
+        return f'<span><i style="color:{escape(self.colour)}">{escape(self.glyph)}</i> {escape(self.text)}</span> '
+
 
 def layout(**own: Any) -> dict[str, Any]:
     """Return a layout with our margins, legend and hover; `own` replaces or adds keys."""
@@ -121,6 +128,25 @@ def regime_marker(regime: str) -> dict[str, Any]:
     """Return colour and pattern of a bar of this regime."""
     pattern = {"shape": REGIME_PATTERNS[regime], "fillmode": "overlay", "size": 7, "solidity": 0.2}
     return {"color": REGIME_COLOURS[regime], "pattern": pattern, "line": {"width": 0}}
+
+
+def regime_bars(regime: str, corners: Sequence[tuple[float, float, float, float]]) -> Figure:
+    """Return bars of one regime, each (left, right, top, bottom), as one filled path.
+
+    It says nothing of its own under the pointer. As bars with a pattern each, a figure takes a third longer to draw.
+    """
+    marker = regime_marker(regime)
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "line": {"width": 0},
+        "x": [value for left, right, _, _ in corners for value in (left, right, right, left, None)],
+        "y": [value for _, _, top, bottom in corners for value in (top, top, bottom, bottom, None)],
+        "fill": "toself",
+        "fillcolor": marker["color"],
+        "fillpattern": marker["pattern"] | {"bgcolor": marker["color"]},
+        "hoverinfo": "skip",
+    }
 
 
 def regime_order() -> tuple[str, ...]:

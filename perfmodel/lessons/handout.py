@@ -82,8 +82,11 @@ def _figure(one: Worked, language: str) -> str:
     drawing = one.drawing(language)
     if drawing is None:
         return ""
-    picture = svg(drawing.figure) if drawing.figure is not None else _unique(drawing.svg, one.step.id)
-    return f"<figure>{picture}<figcaption>{escape(drawing.describe)}</figcaption></figure>"
+    drawn = drawing.figure
+    picture = _unique(drawing.svg, one.step.id) if drawn is None else svg(drawn, named=not drawing.legend)
+    marks = "".join(mark.html for mark in drawing.legend)
+    legend = f'<p class="small">{marks}</p>' if marks else ""
+    return f"<figure>{picture}{legend}<figcaption>{escape(drawing.describe)}</figcaption></figure>"
 
 
 def _unique(picture: str, prefix: str) -> str:

@@ -58,14 +58,16 @@ def _chip_rooflines(report: Report, view: View) -> Drawing:
 
 def _batch(report: Report, _view: View) -> Drawing:
     curve = batch_curve(report.scenario)
-    return Drawing(batching.describe(curve), batching.anatomy(curve, report.scenario.batch))
+    picture = batching.anatomy(curve, report.scenario.batch)
+    return Drawing(batching.describe(curve), picture, legend=batching.anatomy_legend())
 
 
 def _throughput(report: Report, view: View) -> Drawing:
     scenario = report.scenario
     chips = tuple(view.get("chips", "").split())
     curves = by_chip(scenario, chips) if chips else by_precision(scenario)
-    return Drawing(batching.ranking(curves), batching.throughput(curves, scenario.batch))
+    picture = batching.throughput(curves, scenario.batch)
+    return Drawing(batching.ranking(curves), picture, legend=batching.throughput_legend(curves))
 
 
 def _memory(report: Report, _view: View) -> Drawing:
