@@ -20,7 +20,8 @@ with frame("Operators", "What does a layer consist of, and what does each operat
         )
     point = explorer.find(points, chosen)
 
-    left, right = st.columns([5, 6], gap="medium")
+    # Halves: of a width that is no short decimal number Streamlit and Plotly hold two, and draw the figure twice.
+    left, right = st.columns(2, gap="medium")
     with left:
         page.show(
             explorer.figure(report, phase, point.key),

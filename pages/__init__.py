@@ -72,7 +72,7 @@ from pages.parts.controls import Controls
 from pages.parts.speech import plain, say, st
 from pages.parts.waiting import Lazy, Waiting, asked
 from perfmodel import Report, Scenario, cached_estimate
-from perfmodel.figures.theme import Mark, drawn
+from perfmodel.figures.theme import Mark, drawn, dressed
 
 _CONFIG = {
     "displaylogo": False,
@@ -205,15 +205,20 @@ class Page(Controls):
         return found
 
     def _draw(self, figure: dict[str, Any], key: str, describe: str, on_select: bool | str) -> Any:
-        widget = f"f.{self.name}.{key}"
+        widget, layout = f"f.{self.name}.{key}", figure["layout"]
+        if on_select:
+            # What Streamlit would otherwise add behind the first drawing, and have everything drawn anew.
+            layout |= {"clickmode": "event+select", "dragmode": "pan"}
+            layout.setdefault("hovermode", "closest")
+        dress = drawn(dressed(figure))
         config = _CONFIG | {"toImageButtonOptions": alone.saved(self.name, key)}
-        common: dict[str, Any] = {"key": widget, "theme": "streamlit", "config": config, "alt": describe or None}
+        common: dict[str, Any] = {"key": widget, "theme": None, "config": config, "alt": describe or None}
         if not on_select:
-            st.plotly_chart(drawn(figure), **common)
+            st.plotly_chart(dress, **common)
             return None
         state.session().clicks[widget] = on_select
         callback = state.touch if on_select is True else partial(_picked, self.name, widget)
-        return clicked(st.plotly_chart(drawn(figure), on_select=callback, selection_mode="points", **common))
+        return clicked(st.plotly_chart(dress, on_select=callback, selection_mode="points", **common))
 
     def picture(self, svg: str, describe: str, key: str = "picture") -> None:
         """Show an SVG picture, described for those who do not see it; a tenth of a figure's cost."""

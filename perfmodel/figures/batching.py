@@ -15,7 +15,6 @@ Figure = dict[str, Any]
 
 #: Needs in the regime colours, each with its own dash: weights and KV share a colour, and not everybody sees colours.
 _DASHES = {"weights": "dash", "KV cache": "dot", "arithmetic": "longdash", "launches": "dashdot"}
-_GLYPHS = {"weights": "╍", "KV cache": "┈", "arithmetic": "┅", "launches": "┉"}
 _REGIMES = {"weights": "memory", "KV cache": "memory", "arithmetic": "compute", "launches": "overhead"}
 
 
@@ -32,8 +31,9 @@ def anatomy(curve: BatchCurve, batch: int) -> Figure:
 
 def anatomy_legend() -> tuple[theme.Mark, ...]:
     """Return what the lines of the anatomy mean, in their colours and dashes."""
-    needs = (theme.Mark(_GLYPHS[name], theme.REGIME_COLOURS[_REGIMES[name]], name) for name in NEEDS)
-    return (*needs, theme.Mark("━", theme.NEUTRAL, "decode step"))
+    lines = [(_DASHES[name], theme.REGIME_COLOURS[_REGIMES[name]], name) for name in NEEDS]
+    lines.append(("solid", theme.NEUTRAL, "decode step"))
+    return tuple(theme.Mark(theme.LINE_GLYPHS[dash], colour, name) for dash, colour, name in lines)
 
 
 def throughput(curves: tuple[BatchCurve, ...], batch: int) -> Figure:
@@ -54,7 +54,8 @@ def throughput(curves: tuple[BatchCurve, ...], batch: int) -> Figure:
 
 def throughput_legend(curves: tuple[BatchCurve, ...]) -> tuple[theme.Mark, ...]:
     """Return which colour is which curve."""
-    return tuple(theme.Mark("━", _colour(index), curve.label) for index, curve in enumerate(curves))
+    line = theme.LINE_GLYPHS["solid"]
+    return tuple(theme.Mark(line, _colour(index), curve.label) for index, curve in enumerate(curves))
 
 
 def _colour(index: int) -> str:
@@ -127,7 +128,12 @@ def _marks(curve: BatchCurve, batch: int) -> tuple[list[dict[str, Any]], list[di
     ]
     shown = sorted((mark for mark in wanted if mark[0] >= 1.0 and mark[0] <= curve.batch[-1]), key=lambda mark: mark[0])
     # Neighbouring labels take turns in height, so that they do not overlap.
-    labels = [_label(x, text, 1.0 - 0.07 * (index % 3)) for index, (x, text, _, _) in enumerate(shown)]
+    # At the right, where the step grows, they stand on the side where it is still low.
+    late = float(curve.batch[-1]) ** 0.7
+    labels = [
+        _label(x, text, 1.0 - 0.07 * (index % 3)) | ({"xanchor": "right", "xshift": -4} if x > late else {})
+        for index, (x, text, _, _) in enumerate(shown)
+    ]
     return [_vertical(x, colour, dash) for x, _, colour, dash in shown], labels
 
 

@@ -116,7 +116,11 @@ def _colour(name: str) -> str:
 def legend(effects: tuple[Effect, ...]) -> list[Mark]:
     """Return what the colours of the tornado mean."""
     marks = [Mark("■", theme.REGIME_COLOURS[regime], regime) for regime in REGIMES if regime in _names(effects)]
-    return [*marks, Mark("■", theme.NEUTRAL, "workload"), Mark("━", theme.NEUTRAL, "full: twice, pale: half of it")]
+    return [
+        *marks,
+        Mark("■", theme.NEUTRAL, "workload"),
+        Mark(theme.LINE_GLYPHS["solid"], theme.NEUTRAL, "full: twice, pale: half of it"),
+    ]
 
 
 def _names(effects: tuple[Effect, ...]) -> set[str]:

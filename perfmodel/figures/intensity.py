@@ -100,8 +100,8 @@ def roofline_legend(found: Raise) -> list[Mark]:
         Mark("●", _NOW, f"{found.timed.op.name} now"),
         Mark("→", _RIGHT, "right: more FLOPs per byte"),
         Mark("↑", _UP, "up: better kernels, no idle time"),
-        Mark("━", theme.NEUTRAL, "datasheet"),
-        Mark("┉", theme.NEUTRAL, "reached"),
+        Mark(theme.LINE_GLYPHS["solid"], theme.NEUTRAL, "datasheet"),
+        Mark(theme.LINE_GLYPHS["dot"], theme.NEUTRAL, "reached"),
     ]
 
 
@@ -188,7 +188,7 @@ def trade_legend() -> list[Mark]:
     return [
         Mark("●", theme.SERIES_COLOURS[1], "batch"),
         Mark("○", _NOW, "this scenario"),
-        Mark("┉", theme.SERIES_COLOURS[1], "beyond memory"),
+        Mark(theme.LINE_GLYPHS["dot"], theme.SERIES_COLOURS[1], "beyond memory"),
     ]
 
 

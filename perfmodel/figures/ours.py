@@ -15,8 +15,8 @@ ROOM, APART = 1.5, 1.4
 FITTED, AS_IS, MEASURED = REGIME_COLOURS["memory"], NEUTRAL, SERIES_COLOURS[0]
 MARKS = (
     Mark("●", MEASURED, "measured"),
-    Mark("━", FITTED, "fitted on the kernels alone"),
-    Mark("╌", AS_IS, "data sheet and profile"),
+    Mark(theme.LINE_GLYPHS["solid"], FITTED, "fitted on the kernels alone"),
+    Mark(theme.LINE_GLYPHS["dash"], AS_IS, "data sheet and profile"),
 )
 
 

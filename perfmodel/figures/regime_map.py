@@ -316,7 +316,7 @@ def legend(plane: Plane) -> list[Mark]:
     """Return what colours and marks of the map mean."""
     shown = sorted(set(plane.fine.regime.ravel().tolist()) - {-1})
     marks = [Mark("■", theme.REGIME_COLOURS[REGIMES[index]], BOUND[REGIMES[index]]) for index in shown]
-    marks += [Mark("◉", theme.NEUTRAL, "this scenario"), Mark("┈", theme.NEUTRAL, "equal time")]
+    marks += [Mark("◉", theme.NEUTRAL, "this scenario"), Mark(theme.LINE_GLYPHS["dot"], theme.NEUTRAL, "equal time")]
     if (plane.fine.memory_bytes > plane.capacity).any():
         marks.append(Mark("▨", theme.WARNING, "does not fit into memory"))
     return marks

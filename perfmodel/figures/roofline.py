@@ -22,6 +22,8 @@ GLYPHS = {"prefill": "◆", "decode": "●"}
 PHASES = {"both": ("prefill", "decode"), "prefill": ("prefill",), "decode": ("decode",)}
 #: Diameter of a point without time and of one that takes all of it [px].
 _SMALLEST, _LARGEST = 6.0, 30.0
+#: How the two kinds of roof are drawn.
+ROOFS = {"datasheet": "solid", "achieved": "dot"}
 _DASHES = ("solid", "dashdot", "longdash")
 
 
@@ -109,7 +111,7 @@ def legend(report: Report, phases: Sequence[str] = ("prefill", "decode")) -> lis
     groups = dict.fromkeys(p.timed.op.group for p in points(report, phases))
     marks = [theme.Mark("⬤", theme.GROUP_COLOURS[group], theme.GROUP_WORDS[group]) for group in groups]
     marks += [theme.Mark(GLYPHS[phase], theme.NEUTRAL, phase) for phase in phases]
-    return [*marks, theme.Mark("━", theme.NEUTRAL, "datasheet"), theme.Mark("┉", theme.NEUTRAL, "achieved")]
+    return [*marks, *(theme.Mark(theme.LINE_GLYPHS[dash], theme.NEUTRAL, name) for name, dash in ROOFS.items())]
 
 
 def describe(report: Report, phases: Sequence[str] = ("prefill", "decode")) -> str:
@@ -140,7 +142,7 @@ def _roof(roof: Roof, x: tuple[float, float], index: int) -> Figure:
     line = {
         "color": theme.NEUTRAL,
         "width": 1.5 if roof.achieved else 2.5,
-        "dash": "dot" if roof.achieved else _DASHES[index % 3],
+        "dash": ROOFS["achieved"] if roof.achieved else _DASHES[index % 3],
     }
     return {
         "type": "scatter",

@@ -54,8 +54,7 @@ def over_rate(curve: Load, what: str, rate: float, limit_s: float) -> Figure:
 
 def legend(what: str) -> list[theme.Mark]:
     """Return what the dashes mean."""
-    glyphs = {"dot": "┈", "solid": "━", "dash": "╌"}
-    return [theme.Mark(glyphs[dash], _COLOURS[what], f"{name} of the requests") for _, dash, name in SHARES]
+    return [theme.Mark(theme.LINE_GLYPHS[dash], _COLOURS[what], f"{name} of the requests") for _, dash, name in SHARES]
 
 
 def describe(curve: Load, what: str, first_s: float, token_s: float) -> str:

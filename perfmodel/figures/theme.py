@@ -59,10 +59,20 @@ GROUP_WORDS = {
 }
 #: For series that are neither regime nor group, in this order.
 SERIES_COLOURS = ("#d1495b", "#3aa6a6", "#5b6fb5", "#f28e5c", "#8c8c8c", "#b5a642")
+#: A line of each dash in a legend that is text.
+LINE_GLYPHS = {"solid": "━━", "dash": "╍╍", "dot": "┈┈", "longdash": "━ ━", "dashdot": "━·━"}
 #: Lines and marks that carry no category; legible on white and on near-black.
 NEUTRAL = "#7d8791"
 #: Limits and what lies beyond them.
 WARNING = "#d9534f"
+
+#: Ink of words, of a grid and of what appears under the pointer. A figure does not know whether its page is light or
+#: dark: each is legible on both, and the page's style sheet writes words of this ink in its own.
+INK, GRID = "#747d87", "rgba(125,135,145,0.22)"
+HOVER = {"bgcolor": "#20252b", "bordercolor": INK, "font": {"color": "#ffffff", "size": 12}, "align": "left"}
+_AXIS = {"automargin": True, "gridcolor": GRID, "zerolinecolor": GRID}
+_BARE = _AXIS | {"showgrid": False, "zeroline": False}
+_STANDOFF = {"x": 20, "y": 24}
 
 #: Space around a figure without a title [px].
 MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
@@ -87,7 +97,6 @@ def layout(**own: Any) -> dict[str, Any]:
     base: dict[str, Any] = {
         "margin": dict(MARGIN),
         "legend": legend(),
-        "hoverlabel": {"align": "left"},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
     }
@@ -152,6 +161,27 @@ def regime_bars(regime: str, corners: Sequence[tuple[float, float, float, float]
 def regime_order() -> tuple[str, ...]:
     """Return the regimes in the order every figure stacks them."""
     return REGIMES
+
+
+def dressed(figure: Figure) -> Figure:
+    """Return a figure with our font, ink and grid wherever it says nothing of its own.
+
+    Streamlit's theme would dress it by a template that it hands to Plotly twice, as two copies, and of a template
+    Plotly only asks whether it is the same object: every figure was worked out and drawn twice.
+    """
+    layout = figure["layout"]
+    axes = {}
+    for trace in figure["data"]:
+        across = trace.get("orientation") == "h"
+        for axis, base in (("x", _BARE), ("y", _BARE if across else _AXIS)):
+            name = f"{axis}axis{trace.get(axis + 'axis', axis)[1:]}"
+            own = layout.get(name, {})
+            title = {"font": {"size": 14}, "standoff": _STANDOFF[axis]} | own.get("title", {})
+            axes[name] = base | own | {"title": title}
+    font = {"family": '"Source Sans", sans-serif', "size": 12, "color": INK}
+    base = {"font": font, "hoverlabel": HOVER, "legend": legend()}
+    margin = {"margin": {"pad": 8, "l": 0, "r": 0} | layout.get("margin", {})}
+    return figure | {"layout": base | layout | margin | axes}
 
 
 def drawn(figure: Figure) -> Any:

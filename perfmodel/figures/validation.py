@@ -8,6 +8,7 @@ from typing import Any
 
 from perfmodel.figures.catalogue import scale
 from perfmodel.figures.theme import (
+    LINE_GLYPHS,
     MARGIN,
     NEUTRAL,
     REGIME_COLOURS,
@@ -220,6 +221,9 @@ def describe_fitted(found: Fitted) -> str:
 
 
 #: The legend of `roofline`.
-ROOFLINE_MARKS = (Mark("╌", NEUTRAL, "data sheet"), Mark("━", REGIME_COLOURS["memory"], "your machine"))
+ROOFLINE_MARKS = (
+    Mark(LINE_GLYPHS["dash"], NEUTRAL, "data sheet"),
+    Mark(LINE_GLYPHS["solid"], REGIME_COLOURS["memory"], "your machine"),
+)
 #: The legend of `fitted`.
 FITTED_MARKS = (Mark("○", NEUTRAL, "before the fit"), Mark("●", REGIME_COLOURS["memory"], "fitted to your machine"))
