@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.parts import registry
 from perfmodel import from_query
+from perfmodel.languages import said
 from perfmodel.lessons import CATALOG, LANGUAGES, Lesson, lessons, worked
 from perfmodel.lessons.calculate import calculate
 from perfmodel.lessons.handout import handout
@@ -290,6 +291,15 @@ def test_handout_needs_nothing_else(lesson: str, language: str) -> None:
     assert "[[" not in page
     assert "**" not in page
     assert page.count("<figure>") == sum(1 for step in CATALOG[lesson].steps if step.figure)
+
+
+@pytest.mark.parametrize("lesson", CATALOG)
+def test_figures_of_a_handout_speak_its_language(lesson: str) -> None:
+    """What stands below each figure, and what its axes and legend say, is Chinese in a Chinese handout."""
+    figures = re.findall(r"<figure>.*?</figure>", handout(lesson, "zh"), re.DOTALL)
+    texts = [text for figure in figures for text in re.findall(r"(?<=>)[^<>{}]+(?=<)", figure)]
+    assert [missing for text in texts for missing in said(text, "zh").missing] == []
+    assert bool(figures) == bool(re.search(r"[\u4e00-\u9fff]", "".join(texts)))
 
 
 def test_phrases_are_in_every_language() -> None:

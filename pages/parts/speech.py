@@ -12,7 +12,7 @@ from typing import Any
 
 import streamlit
 
-from perfmodel.languages import ENGLISH, LANGUAGES, LINK_KEY, translate
+from perfmodel.languages import ENGLISH, LANGUAGES, LINK_KEY, translate, translate_markup
 
 #: Where the session keeps its language.
 _KEY = "perfmodel.language"
@@ -31,7 +31,6 @@ _CHOICES = frozenset(("radio", "selectbox", "pills", "segmented_control"))
 _TABLES = frozenset(("table", "dataframe"))
 #: What Markdown would take for markup.
 _MARKUP = re.compile(r"([\\\\`*_{}\[\]()#+\-.!|<>$:~&])")
-_SVG_TEXT = re.compile(r"(?<=>)[^<>]+(?=<)")
 
 
 def spoken() -> str:
@@ -95,9 +94,7 @@ def say_figure(figure: dict[str, Any]) -> dict[str, Any]:
 
 def say_picture(svg: str) -> str:
     """Return an SVG picture whose texts are in the language of this session."""
-    if spoken() == ENGLISH:
-        return svg
-    return _SVG_TEXT.sub(lambda found: found[0] if "{" in found[0] else say(found[0]), svg)
+    return translate_markup(svg, spoken())
 
 
 #: Where a figure's words are: what is under these keys, a text or a list of texts.

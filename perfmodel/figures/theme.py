@@ -1,7 +1,7 @@
 """What all figures share: colours and patterns of regimes and operator groups, layout, axes with unit texts.
 
-A figure is a plain dict {"data": [...], "layout": {...}}. Ink, grid and fonts come from the page's light or dark theme,
-so a figure names only colours that carry meaning; backgrounds stay transparent.
+A figure is a plain dict {"data": [...], "layout": {...}}. It names only colours that carry meaning; ink, grid and font
+are put on when it is shown (`dressed`), and backgrounds stay transparent, so that it stands on a light and a dark page.
 """
 
 from __future__ import annotations
@@ -179,9 +179,9 @@ def dressed(figure: Figure) -> Figure:
             title = {"font": {"size": 14}, "standoff": _STANDOFF[axis]} | own.get("title", {})
             axes[name] = base | own | {"title": title}
     font = {"family": '"Source Sans", sans-serif', "size": 12, "color": INK}
-    base = {"font": font, "hoverlabel": HOVER, "legend": legend()}
-    margin = {"margin": {"pad": 8, "l": 0, "r": 0} | layout.get("margin", {})}
-    return figure | {"layout": base | layout | margin | axes}
+    ours = {"font": font, "hoverlabel": HOVER, "legend": legend(), "margin": {"pad": 8, "l": 0, "r": 0}}
+    parts = {name: part | layout.get(name, {}) for name, part in ours.items()}
+    return figure | {"layout": layout | parts | axes}
 
 
 def drawn(figure: Figure) -> Any:

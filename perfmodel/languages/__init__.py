@@ -36,6 +36,7 @@ _SLOT = re.compile(r"\{\{(\w+)\}\}")
 #: A word of a language: what has digits or capitals only is an identifier, a unit or a name.
 _WORD = re.compile(r"(?<![\w./-])(?:[A-Za-z][a-z]{2,}|no|of|in|at|by)(?!\w)")
 _QUANTITY = re.compile(r"\S*\d\S*")
+_TEXT = re.compile(r"(?<=>)[^<>]+(?=<)")
 _CODE = re.compile(r"%\{[^}]*\}|`[^`]*`|\$[^$]+\$|https?://\S+|:material/\w+:")
 _TRANSLATED = re.compile(r"[\u4e00-\u9fff]")
 #: How a text that no key fits is divided, and what stands between the parts in Chinese.
@@ -91,6 +92,17 @@ def translate(text: str, language: str) -> str:
 
 
 @lru_cache(maxsize=16_384)
+def translate_markup(markup: str, language: str) -> str:
+    """Return SVG or HTML with its texts in a language; what is between braces is a style and stays.
+
+    >>> translate_markup("<text>weights</text>", "zh")
+    '<text>权重</text>'
+    """
+    if language == ENGLISH:
+        return markup
+    return _TEXT.sub(lambda found: found[0] if "{" in found[0] else translate(found[0], language), markup)
+
+
 def said(text: str, language: str) -> Said:
     """Return a text in a language, with what is missing in the catalogue for it."""
     core = text.strip()

@@ -8,6 +8,7 @@ from html import escape
 
 from perfmodel.figures.static import svg
 from perfmodel.glossary import GLOSSARY
+from perfmodel.languages import translate_markup
 from perfmodel.lessons.lesson import CATALOG, Worked, worked
 from perfmodel.lessons.markup import html, inline
 from perfmodel.lessons.mathml import mathml
@@ -20,7 +21,8 @@ margin:2em auto;padding:0 1em;color:#222;background:#fff}
 h1{line-height:1.2}h2{margin-top:2em;border-top:1px solid #ccc;padding-top:.8em}
 .ask{border:1px solid #888;border-radius:6px;padding:.2em 1em;margin:1em 0}
 .take{border-left:4px solid #3aa6a6;padding:.1em 1em}.err{border-left:4px solid #d1495b;padding:.1em 1em;margin-top:1em}
-figure{margin:1em 0}figcaption,.small{color:#555;font-size:13px}math[display=block]{font-size:1.2em;margin:.6em 0}
+figure{margin:1em 0}.small span{white-space:nowrap}
+figcaption,.small{color:#555;font-size:13px}math[display=block]{font-size:1.2em;margin:.6em 0}
 table{border-collapse:collapse}td,th{padding:.2em .7em;border-bottom:1px solid #ddd;text-align:left}
 a{color:#2b5f9e;text-decoration:none}
 @media print{body{margin:0;max-width:none;font-size:11pt}h2{break-after:avoid}
@@ -86,7 +88,8 @@ def _figure(one: Worked, language: str) -> str:
     picture = _unique(drawing.svg, one.step.id) if drawn is None else svg(drawn, named=not drawing.legend)
     marks = "".join(mark.html for mark in drawing.legend)
     legend = f'<p class="small">{marks}</p>' if marks else ""
-    return f"<figure>{picture}{legend}<figcaption>{escape(drawing.describe)}</figcaption></figure>"
+    figure = f"<figure>{picture}{legend}<figcaption>{escape(drawing.describe)}</figcaption></figure>"
+    return translate_markup(figure, language)
 
 
 def _unique(picture: str, prefix: str) -> str:

@@ -102,6 +102,12 @@ def phone(browser: Browser, app_server: Server) -> Iterator[Page]:
     visitor.close()
 
 
+#: Words of figures in the ink that a figure gives them, for any page, instead of the ink of this page.
+PALE_WORDS = """[...document.querySelectorAll('.js-plotly-plot text[style*="rgb(116, 125, 135)"]')]
+  .filter(text => getComputedStyle(text).fill !== getComputedStyle(document.querySelector('.stApp')).color)
+  .map(text => text.textContent)"""
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_on_a_desk(desk: Page, name: str) -> None:
     """On a wide, light screen axe-core finds nothing grave, figures have a sentence and need no colour."""
@@ -118,10 +124,12 @@ def test_a_page_on_a_phone(phone: Page, name: str) -> None:
     visit(phone, name)
     assert phone.evaluate(BACKGROUND) == "rgb(20, 23, 27)"
     assert phone.evaluate(GEOMETRY, FIGURES) == []
+    assert phone.evaluate(PALE_WORDS) == []
     assert grave(phone) == []
     # Colours alone change with the light, and the page follows without a reload.
     phone.emulate_media(color_scheme="light")
     phone.wait_for_function(f"{BACKGROUND} === 'rgb(255, 255, 255)'")
+    assert phone.evaluate(PALE_WORDS) == []
     assert grave(phone, ["color-contrast"]) == []
 
 
