@@ -134,15 +134,15 @@ class Drawn:
 def slider_to_figure(browser: Browser, addresses: Sequence[str], samples: int, warmup: int = 4) -> list[list[Drawn]]:
     """Return for each address what so many key presses on the batch slider took, pressed in turn, one after the other.
 
-    In turn, because a machine is not equally fast for minutes. Empty for a page without the slider, without a figure,
-    or whose figures do not depend on the batch.
+    In turn, because a machine is not equally fast for minutes. All empty if one of the pages has no slider, no figure,
+    or none that depends on the batch.
     """
     tabs = [_open(browser, address) for address in addresses]
     warm = [[_press(page, slider) for _ in range(warmup)] if slider else [] for page, slider in tabs]
     found: list[list[Drawn]] = [[] for _ in tabs]
-    for _ in range(samples):
-        for (page, slider), seen, moved in zip(tabs, found, warm, strict=True):
-            if any(moved) and (drawn := _press(page, slider)):
+    for _ in range(samples if all(any(moved) for moved in warm) else 0):
+        for (page, slider), seen in zip(tabs, found, strict=True):
+            if drawn := _press(page, slider):
                 seen.append(drawn)
     for page, _ in tabs:
         page.context.close()
