@@ -23,7 +23,7 @@ from perfmodel.memory import device_weight_bytes, weight_bytes
 from perfmodel.ops import Group
 from perfmodel.report import Report
 from perfmodel.step import REGIMES
-from perfmodel.units import GIGA
+from perfmodel.units import GIGA, show
 from perfmodel.workload import decode
 
 PALM = Scenario(model="palm-540b", gpu="tpu-v4")
@@ -290,8 +290,12 @@ def test_flows_are_what_is_sent() -> None:
 def test_bars_add_up_to_the_step() -> None:
     """The parts of a bar are the decode step of its layout."""
     ranked = layouts(SMALL, (8,)).ranked()
-    bars = parallelism.time_bars(ranked)["data"]
-    np.testing.assert_allclose(np.sum([bar["x"] for bar in bars], axis=0), [1e3 * one.step_s for one in ranked])
+    *bars, rows = parallelism.time_bars(ranked)["data"]
+    lengths = [[bar["x"][at + 1] - bar["x"][at] for at in range(0, len(bar["x"]), 5)] for bar in bars]
+    np.testing.assert_allclose(np.sum(lengths, axis=0), [1e3 * one.step_s for one in ranked])
+    assert [text.split("</b>: ")[1].split("<br>")[0] for text in rows["hovertext"]] == [
+        show(one.step_s, "s") for one in ranked
+    ]
 
 
 # What fits
@@ -367,8 +371,8 @@ def test_legends_name_what_is_drawn() -> None:
         (parallelism.time_bars(ranked), parallelism.time_legend(ranked)),
         (parallelism.volume_bars(ranked), parallelism.volume_legend(ranked)),
     ):
-        assert [trace["name"] for trace in figure["data"]] == [mark.text for mark in marks]
+        assert [trace["name"] for trace in figure["data"] if "name" in trace] == [mark.text for mark in marks]
         assert len({(mark.glyph, mark.colour) for mark in marks}) == len(marks) > 1
-    seen = {trace["name"] for trace in parallelism.time_bars(ranked)["data"]}
+    seen = {trace.get("name") for trace in parallelism.time_bars(ranked)["data"]}
     for index, name in enumerate(REGIMES):
         assert (max(one.parts_s[index] for one in ranked) > 1e-3 * max(one.step_s for one in ranked)) == (name in seen)

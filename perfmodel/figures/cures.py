@@ -57,8 +57,8 @@ def figure(scenario: Scenario, goal: Goal) -> Figure:
         "text": [f"<b>{gain_text(one.gain(goal))}</b> {one.cure.name}" for one in found],
         "textposition": "middle right",
         "textfont": {"size": 12},
-        "customdata": [_hover(scenario, one, goal) for one in found],
-        "hovertemplate": "%{customdata}<extra></extra>",
+        "hovertext": [_hover(scenario, one, goal) for one in found],
+        "hovertemplate": "%{hovertext}<extra></extra>",
     }
     return {"data": [*bars, words], "layout": _layout(low - room, high + room, len(found))}
 
@@ -80,7 +80,7 @@ def _layout(low: float, high: float, rows: int) -> dict[str, object]:
 
 def _hover(scenario: Scenario, one: Outcome, goal: Goal) -> str:
     why = remark(scenario, one, goal)
-    lines = (f"<b>{one.cure.name}</b>: {gain_text(one.gain(goal))}", one.said, why, f"quality: {one.cure.quality}")
+    lines = (f"<b>{one.cure.name}</b>: {gain_text(one.gain(goal))}", one.said, why, f"Quality: {one.cure.quality}")
     return "<br>".join(line for line in lines if line)
 
 

@@ -27,6 +27,8 @@ PATTERNS = {"all_reduce": "", "all_gather": ".", "reduce_scatter": "+", "all_to_
 GLYPHS = {"": "■", ".": "▒", "+": "▦", "x": "▩", "/": "▨"}
 #: What is shorter than this share of the longest bar is no pixel wide.
 SEEN = 1e-3
+#: Half the thickness of a bar [rows], and how much wider the figure is than the longest.
+HALF, ROOM = 0.4, 1.04
 _POPE = {ONE_D: ("#d1495b", "solid"), TWO_D: ("#5b6fb5", "dash"), GATHERED: (theme.REGIME_COLOURS["network"], "solid")}
 
 
@@ -39,12 +41,43 @@ def short(one: Layout) -> str:
 
 def time_bars(found: tuple[Layout, ...]) -> Figure:
     """Return the decode step of each layout as a bar, links in green; the best on top."""
+    data, seen = [], _seen(found)
+    ends = [0.0 for _ in found]
+    for index, name in seen:
+        starts, ends = ends, [end + one.parts_s[index] / MILLI for end, one in zip(ends, found, strict=True)]
+        spans = zip(starts, ends, strict=True)
+        corners = [(start, end, HALF - row, -HALF - row) for row, (start, end) in enumerate(spans)]
+        data.append(theme.regime_bars(name, corners) | {"name": name})
+    right = ROOM * max(ends, default=1.0)
+    says = {
+        "type": "scatter",
+        "mode": "markers",
+        "marker": {"opacity": 0},
+        "x": [right for _ in found],
+        "y": [-row for row in range(len(found))],
+        "hovertext": [_parts(one, seen) for one in found],
+        "hovertemplate": "%{hovertext}<extra></extra>",
+    }
     names = [short(one) for one in found]
-    data = [
-        _bar([one.parts_s[index] / MILLI for one in found], names, name, theme.regime_marker(name), "%{x:.3s} ms")
-        for index, name in _seen(found)
-    ]
-    return {"data": data, "layout": bars("decode step [ms]", names) | {"showlegend": False}}
+    layout = bars("decode step [ms]", names)
+    layout["xaxis"] |= {"range": [0.0, right]}
+    layout["yaxis"] = {
+        "range": [-HALF - len(found) + 0.5, HALF + 0.5],
+        "tickvals": says["y"],
+        "ticktext": names,
+        "showgrid": False,
+        "zeroline": False,
+        "automargin": False,
+    }
+    own = {"showlegend": False, "hovermode": "closest", "hoverdistance": -1}
+    return {"data": [*data, says], "layout": layout | own}
+
+
+def _parts(one: Layout, seen: list[tuple[int, str]]) -> str:
+    """Return what a row says of itself: the layout, its step, and how long each regime takes of it."""
+    spans = ((name, one.parts_s[index]) for index, name in seen)
+    parts = (f"{name} {show(span, 's')} ({span / one.step_s:.0%})" for name, span in spans if span)
+    return "<br>".join((f"<b>{one.label}</b>: {show(one.step_s, 's')}", *parts))
 
 
 def time_legend(found: tuple[Layout, ...]) -> tuple[Mark, ...]:

@@ -21,7 +21,7 @@ _TAG = ("<br>", "<b>", "</b>", "<i>", "</i>")
 def svg(figure: Figure, *, named: bool = True) -> str:
     """Return the figure as one SVG element of fixed size, with the names of its traces if `named`.
 
-    Hover texts and fills are left out.
+    Hover texts, patterns and what is not opaque are left out.
     """
     data, layout = figure["data"], figure["layout"]
     names = [(trace.get("name", ""), _colour(trace)) for trace in data if named and trace.get("name") and len(data) > 1]
@@ -62,6 +62,7 @@ class _Axis:
     ticks: tuple[tuple[float, str], ...]
     title: str
     hidden: bool
+    right: bool
 
     def place(self, value: Any) -> float:
         """Return the place of a value in the picture; NaN where it has none."""
@@ -90,7 +91,8 @@ def _axis(which: str, key: str, traces: Sequence[Any], layout: Any, start: float
     high = high if high > low else low + 1.0
     title = spec.get("title", {}).get("text", "")
     hidden = spec.get("visible") is False
-    return _Axis(low, high, start, end, log, names, _ticks(spec, low, high, log), title, hidden)
+    right = spec.get("side") == "right"
+    return _Axis(low, high, start, end, log, names, _ticks(spec, low, high, log), title, hidden, right)
 
 
 def _extent(values: Sequence[Any], sums: list[float] | None, log: bool, zero: bool) -> tuple[float, float]:
@@ -136,7 +138,7 @@ def _short(value: float) -> str:
 
 def _panel(traces: Sequence[Any], layout: Any, pair: tuple[str, str], height: float) -> str:
     named = any(isinstance(v, str) for trace in traces for v in trace["y"])
-    left = min(230.0, 20 + 7.0 * max(len(_words(str(v))) for t in traces for v in t["y"])) if named else _LEFT
+    left = min(230.0, 20 + max(_width(_words(str(v))) for t in traces for v in t["y"])) if named else _LEFT
     x = _axis("x", pair[0], traces, layout, left, WIDTH - _RIGHT)
     y = _axis("y", pair[1], traces, layout, height - _BOTTOM, _TOP)
     parts = [*_grid(x, y), *_shapes(layout, x, y)]
@@ -159,13 +161,14 @@ def _grid(x: _Axis, y: _Axis) -> Iterator[str]:
         middle = (x.start + x.end) / 2
         yield _text(middle, bottom + 33, x.title, "middle")
     if not y.hidden:
+        beside, anchor = (x.end + 6, "start") if y.right else (left - 6, "end")
         for value, text in () if y.names else y.ticks:
             if min(y.start, y.end) - 1 <= (at := y.place(value)) <= bottom + 1:
-                yield f'<path d="M{left:.1f} {at:.1f}H{x.end:.1f}" {line}/>'
-                yield _text(left - 6, at + 4, text, "end")
+                yield "" if y.right else f'<path d="M{left:.1f} {at:.1f}H{x.end:.1f}" {line}/>'
+                yield _text(beside, at + 4, text, anchor)
         for name in y.names:
             yield _text(left - 6, y.place(name) + 4, name, "end")
-        yield _text(left, min(y.start, y.end) - 3, y.title)
+        yield _text(x.end if y.right else left, min(y.start, y.end) - 3, y.title, "end" if y.right else "start")
 
 
 def _bars(trace: Any, x: _Axis, y: _Axis, layout: Any, below: dict[str, float]) -> Iterator[str]:
@@ -193,6 +196,9 @@ def _bars(trace: Any, x: _Axis, y: _Axis, layout: Any, below: dict[str, float]) 
 
 
 def _points(trace: Any, x: _Axis, y: _Axis) -> Iterator[str]:
+    if trace.get("fill") == "toself":
+        yield _polygons(trace, x, y)
+        return
     mode, colour = trace.get("mode", "lines"), _colour(trace)
     places = [(x.place(a), y.place(b)) for a, b in zip(trace["x"], trace["y"], strict=True)]
     places = [(min(max(a, x.start), x.end), b) for a, b in places if math.isfinite(a) and math.isfinite(b)]
@@ -202,13 +208,23 @@ def _points(trace: Any, x: _Axis, y: _Axis) -> Iterator[str]:
         dash = f' stroke-dasharray="{_DASHES[line["dash"]]}"' if line.get("dash") in _DASHES else ""
         steps = " ".join(f"{'M' if i == 0 else 'L'}{a:.1f} {b:.1f}" for i, (a, b) in enumerate(places))
         yield f'<path d="{steps}" fill="none" stroke="{colour}" stroke-width="{line.get("width", 2)}"{dash}/>'
-    if "markers" in mode:
-        marker = trace.get("marker", {})
+    marker = trace.get("marker", {})
+    if "markers" in mode and marker.get("opacity") != 0:
         sizes, colours = marker.get("size", 8), marker.get("color", colour)
         for index, (a, b) in enumerate(places):
             size = sizes[index] if isinstance(sizes, list | tuple) else sizes
             ink = colours[index] if isinstance(colours, list | tuple) else colours
             yield f'<circle cx="{a:.1f}" cy="{b:.1f}" r="{float(size) / 2:.1f}" fill="{ink}" fill-opacity="0.8"/>'
+
+
+def _polygons(trace: Any, x: _Axis, y: _Axis) -> str:
+    """Draw the areas of a filled line, each of which ends with a None."""
+    steps, begun = [], False
+    for a, b in zip(trace["x"], trace["y"], strict=True):
+        if a is not None:
+            steps.append(f"{'L' if begun else 'M'}{x.place(a):.1f} {y.place(b):.1f}")
+        begun = a is not None
+    return f'<path d="{" ".join(steps)}" fill="{trace["fillcolor"]}"/>'
 
 
 def _shapes(layout: Any, x: _Axis, y: _Axis) -> Iterator[str]:
@@ -246,6 +262,11 @@ def _colour(trace: Any) -> str:
 def _text(x: float, y: float, words: str, anchor: str = "start", ink: str = "#333") -> str:
     place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{ink}"'
     return f"<text {place}>{escape(_words(words))}</text>"
+
+
+def _width(words: str) -> float:
+    """Return how wide words are, Chinese characters twice as wide as letters [px]."""
+    return sum(13.0 if "\u2e80" <= letter <= "\uffef" else 7.0 for letter in words)
 
 
 def _words(text: str) -> str:
