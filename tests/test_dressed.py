@@ -3,6 +3,7 @@
 import tomllib
 from pathlib import Path
 
+import plotly.graph_objects as go
 import pytest
 
 from perfmodel.figures import theme
@@ -38,7 +39,8 @@ def test_ink_is_legible(name: str) -> None:
     assert contrast(rgb(theme.INK), page["backgroundColor"]) >= GRAPHICS
     ink = tuple(SHARE * a + (1 - SHARE) * b for a, b in zip(page["textColor"], page["backgroundColor"], strict=True))
     assert contrast(ink, page["backgroundColor"]) >= TEXT
-    assert contrast(rgb(theme.HOVER["font"]["color"]), rgb(theme.HOVER["bgcolor"])) >= TEXT
+    hover = go.layout.Hoverlabel(theme.HOVER)
+    assert contrast(rgb(hover.font.color), rgb(hover.bgcolor)) >= TEXT
 
 
 def test_the_style_sheet_knows_the_ink() -> None:

@@ -69,8 +69,10 @@ WARNING = "#d9534f"
 #: Ink of words, of a grid and of what appears under the pointer. A figure does not know whether its page is light or
 #: dark: each is legible on both, and the page's style sheet writes words of this ink in its own.
 INK, GRID = "#747d87", "rgba(125,135,145,0.22)"
-HOVER = {"bgcolor": "#20252b", "bordercolor": INK, "font": {"color": "#ffffff", "size": 12}, "align": "left"}
-_BUTTONS = {"bgcolor": "rgba(0,0,0,0)", "color": GRID, "activecolor": INK}
+_FAMILY = '"Source Sans", sans-serif'
+_HOVER_FONT = {"family": _FAMILY, "size": 13, "color": "#ffffff"}
+HOVER = {"bgcolor": "#20252b", "bordercolor": INK, "font": _HOVER_FONT, "align": "left"}
+_BUTTONS = {"bgcolor": "rgba(0,0,0,0)", "color": "rgba(125,135,145,0.6)", "activecolor": INK}
 _AXIS = {"automargin": True, "gridcolor": GRID, "zerolinecolor": GRID}
 _BARE = _AXIS | {"showgrid": False, "zeroline": False}
 _STANDOFF = {"x": 20, "y": 24}
@@ -179,7 +181,7 @@ def dressed(figure: Figure) -> Figure:
             own = layout.get(name, {})
             title = {"font": {"size": 14}, "standoff": _STANDOFF[axis]} | own.get("title", {})
             axes[name] = base | own | {"title": title}
-    font = {"family": '"Source Sans", sans-serif', "size": 12, "color": INK}
+    font = {"family": _FAMILY, "size": 12, "color": INK}
     ours = {"font": font, "hoverlabel": HOVER, "legend": legend(), "modebar": _BUTTONS}
     ours |= {"margin": {"pad": 8, "l": 0, "r": 0}}
     parts = {name: part | layout.get(name, {}) for name, part in ours.items()}
