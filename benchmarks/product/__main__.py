@@ -138,7 +138,7 @@ def run_leak(quick: bool) -> None:
     changes = VISITORS * HOUR_OF_CHANGES // (60 if quick else 1)
     with serve() as server:
         began = time.perf_counter()
-        seen = growth(server, VISITORS, changes)
+        seen = growth(server, VISITORS, changes, lambda done, memory: line(f"{done:,}", f"{memory / MIB:.0f} MiB"))
         took = time.perf_counter() - began
         server.check()
     slope = seen.per_change() * VISITORS * HOUR_OF_CHANGES / MIB
@@ -148,8 +148,6 @@ def run_leak(quick: bool) -> None:
         "none",
         ok=not seen.errors,
     )
-    text = " → ".join(f"{memory / MIB:.0f}" for memory in seen.memory[:: max(1, len(seen.memory) // 5)]) + " MiB"
-    line("memory on the way", text)
     line("slope once warm", f"{slope:+.1f} MiB an hour", "≤ 10 MiB" * (not quick), ok=None if quick else slope <= 10)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,15 +86,16 @@ class Growth:
         return float(np.polyfit(self.changes[late], self.memory[late], 1)[0])
 
 
-def growth(server: Server, sessions: int, changes: int) -> Growth:
+def growth(server: Server, sessions: int, changes: int, tell: Callable[[int, float], None]) -> Growth:
     """Let visitors on all pages make `changes` changes in all, without a pause; watch the server: the leak test.
 
-    Each draws from thousands of scenarios, so that bounded caches are full early and a leak shows as a slope.
+    Each draws from thousands of scenarios, so that bounded caches are full early and a leak shows as a slope. `tell`
+    is called with each look, changes so far and memory [B], for whoever does not wait until the end.
     """
-    return asyncio.run(_growth(server, sessions, changes))
+    return asyncio.run(_growth(server, sessions, changes, tell))
 
 
-async def _growth(server: Server, sessions: int, changes: int) -> Growth:
+async def _growth(server: Server, sessions: int, changes: int, tell: Callable[[int, float], None]) -> Growth:
     process = psutil.Process(server.pid)
     names = ["" if page.path == "app.py" else page.name.replace(" ", "_") for page in pages()]
     visitors = [await Visitor.open(server.url, name) for name in names]
@@ -120,6 +122,7 @@ async def _growth(server: Server, sessions: int, changes: int) -> Growth:
             done += 1
             if done % max(1, changes // LOOKS) == 0:
                 seen.append((done, float(process.memory_info().rss)))
+                tell(*seen[-1])
 
     await asyncio.gather(*(wander(visitor, seed) for seed, visitor in enumerate(visitors)))
     for visitor in visitors:
