@@ -11,7 +11,17 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from perfmodel.languages import LANGUAGES, LINK_KEY, catalogue, is_words, masked, said, slots, translate
+from perfmodel.languages import (
+    LANGUAGES,
+    LINK_KEY,
+    catalogue,
+    is_words,
+    masked,
+    said,
+    slots,
+    translate,
+    translate_markup,
+)
 from tests.test_pages import ROOT, link, run
 
 OTHERS = [language for language in LANGUAGES if language != "en"]
@@ -93,6 +103,12 @@ def test_english_is_untouched() -> None:
     """In English a text is the very same object: nothing is looked up."""
     text = "Batch size [sequences]"
     assert translate(text, "en") is text
+
+
+def test_a_text_is_looked_up_once() -> None:
+    """A page says the same hundreds of texts at every run: each is looked up once, and no picture is kept."""
+    assert said("launch overhead is 22% of the step", "zh") is said("launch overhead is 22% of the step", "zh")
+    assert not hasattr(translate_markup, "cache_info")
 
 
 def test_numbers_stay() -> None:

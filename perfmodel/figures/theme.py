@@ -71,7 +71,7 @@ WARNING = "#d9534f"
 INK, GRID = "#747d87", "rgba(125,135,145,0.22)"
 _FAMILY = '"Source Sans", sans-serif'
 _HOVER_FONT = {"family": _FAMILY, "size": 13, "color": "#ffffff"}
-HOVER = {"bgcolor": "#20252b", "bordercolor": INK, "font": _HOVER_FONT, "align": "left"}
+HOVER = {"bgcolor": "#20252b", "bordercolor": INK, "font": _HOVER_FONT}
 _BUTTONS = {"bgcolor": "rgba(0,0,0,0)", "color": "rgba(125,135,145,0.6)", "activecolor": INK}
 _AXIS = {"automargin": True, "gridcolor": GRID, "zerolinecolor": GRID}
 _BARE = _AXIS | {"showgrid": False, "zeroline": False}
@@ -100,6 +100,7 @@ def layout(**own: Any) -> dict[str, Any]:
     base: dict[str, Any] = {
         "margin": dict(MARGIN),
         "legend": legend(),
+        "hoverlabel": {"align": "left"},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
     }

@@ -91,7 +91,6 @@ def translate(text: str, language: str) -> str:
     return text if language == ENGLISH else said(text, language).text
 
 
-@lru_cache(maxsize=16_384)
 def translate_markup(markup: str, language: str) -> str:
     """Return SVG or HTML with its texts in a language; what is between braces is a style and stays.
 
@@ -103,6 +102,7 @@ def translate_markup(markup: str, language: str) -> str:
     return _TEXT.sub(lambda found: found[0] if "{" in found[0] else translate(found[0], language), markup)
 
 
+@lru_cache(maxsize=16_384)
 def said(text: str, language: str) -> Said:
     """Return a text in a language, with what is missing in the catalogue for it."""
     core = text.strip()

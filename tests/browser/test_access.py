@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from benchmarks.product.server import Server
 from pages.parts.registry import pages
+from perfmodel.figures import theme
 from perfmodel.figures.theme import REGIME_COLOURS
 from tests.browser.test_share import parameter, ready
 
@@ -103,7 +104,8 @@ def phone(browser: Browser, app_server: Server) -> Iterator[Page]:
 
 
 #: Words of figures in the ink that a figure gives them, for any page, instead of the ink of this page.
-PALE_WORDS = """[...document.querySelectorAll('.js-plotly-plot text[style*="rgb(116, 125, 135)"]')]
+INK = f"rgb({', '.join(map(str, bytes.fromhex(theme.INK[1:])))})"
+PALE_WORDS = f"""[...document.querySelectorAll('.js-plotly-plot text[style*="{INK}"]')]
   .filter(text => getComputedStyle(text).fill !== getComputedStyle(document.querySelector('.stApp')).color)
   .map(text => text.textContent)"""
 
