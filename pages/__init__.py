@@ -66,7 +66,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from pages.parts import alone, head, prompt, share, sidebar, speech, state
+from pages.parts import alone, forget, head, prompt, share, sidebar, speech, state
 from pages.parts.cards import how, render
 from pages.parts.controls import Controls
 from pages.parts.speech import plain, say, st
@@ -91,6 +91,7 @@ def frame(name: str, question: str, *, scenario_bar: bool = True, own_verdict: b
     last, each in its place: the eye follows the figure, and the rest arrives while the browser draws it.
     """
     prompt.set_up()
+    forget.old_widgets()
     st.set_page_config(page_title=f"{say(name)} · perfmodel", layout="wide")
     now = state.begin(name)
     figures, now.figures[name] = now.figures.get(name, []), []

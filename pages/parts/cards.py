@@ -20,11 +20,7 @@ _LATEX_CHARS = 60
 def render(cards: Sequence[Any], *, open_first: bool = False) -> None:
     """Draw formula cards, one expander each; a card is one of `perfmodel.explain` or a mapping of texts."""
     for index, card in enumerate(cards):
-        if isinstance(card, Card):
-            _lazy(card, f"card.{index}.{card.title}", open_first and index == 0)
-        else:
-            with st.expander(_heading(_text(card, "title"), _text(card, "value")), expanded=open_first and index == 0):
-                _texts(card)
+        _lazy(card, f"card.{index}.{_text(card, 'title')}", open_first and index == 0)
 
 
 def sheet(contract: Contract, key: str) -> None:
@@ -53,16 +49,37 @@ def how(card: Any, key: str) -> None:
     box = st.popover("how?", type="tertiary", key=key, on_change="rerun")
     if box.open:
         with box:
-            st.markdown(_heading(card.title, card.shown))
-            _open(card, key) if isinstance(card, Card) else _texts(card)
+            st.markdown(_named(card))
+            _inside(card, key)
 
 
 @st.fragment
-def _lazy(card: Card, key: str, opened: bool) -> None:
-    box = st.expander(_heading(card.title, card.shown), expanded=opened, key=key, on_change="rerun")
+def _lazy(card: Any, key: str, opened: bool) -> None:
+    heading = _named(card)
+    box = st.expander(heading, expanded=_expanded(key, heading, opened), key=key, on_change="rerun")
     if box.open:
         with box:
-            _open(card, key)
+            _inside(card, key)
+
+
+def _expanded(key: str, heading: str, opened: bool) -> bool:
+    """Say how an expander begins: as its reader left it under its last heading.
+
+    To Streamlit an expander with another heading is another one, and how it begins is part of what it is told apart by:
+    a card whose value follows a slider would close at every step, and one that merely begins as it stands would be
+    built anew by every click on it.
+    """
+    began, told = f"{key}.began", (heading, opened)
+    last, expanded = st.session_state.get(began, (None, None)) if key in st.session_state else (None, None)
+    if last != told:
+        follows = last is not None and last[1] == opened
+        expanded = st.session_state[key] if follows else opened
+        st.session_state[began] = (told, expanded)
+    return bool(expanded)
+
+
+def _inside(card: Any, key: str) -> None:
+    _open(card, key) if isinstance(card, Card) else _texts(card)
 
 
 def _open(card: Card, key: str) -> None:
@@ -169,6 +186,14 @@ def _texts(card: Any) -> None:
         f"{name.capitalize()}: {plain(_text(card, name))}" for name in ("source", "confidence") if _text(card, name)
     )
     st.caption("  \n".join(facts))
+
+
+def _named(card: Any) -> str:
+    return (
+        _heading(card.title, card.shown)
+        if isinstance(card, Card)
+        else _heading(_text(card, "title"), _text(card, "value"))
+    )
 
 
 def _heading(title: str, value: str) -> str:

@@ -45,6 +45,25 @@ def test_a_click_on_a_box_chooses_the_operator(page: Page, console_errors: list[
     forgive_missing_files(console_errors)
 
 
+def test_an_open_card_follows_the_slider(page: Page, console_errors: list[str]) -> None:
+    """A formula card that is open stays open while its value changes; one that is closed stays closed."""
+    page.goto("/Batching?batch=8")
+    ready(page)
+    cards = page.get_by_test_id("stExpander").filter(has_text="=")
+    first, second = (cards.nth(index).locator("details") for index in range(2))
+    heading = first.locator("summary")
+    for wanted in (True, False):
+        heading.click()
+        expect(first).to_have_js_property("open", wanted)
+        before = heading.inner_text()
+        set_batch(page, 4)
+        expect(heading).not_to_have_text(before, use_inner_text=True)
+        expect(first).to_have_js_property("open", wanted)
+        expect(first.get_by_text("With the values put in")).to_be_visible(visible=wanted)
+        expect(second).to_have_js_property("open", False)
+    forgive_missing_files(console_errors)
+
+
 def test_a_number_opens_into_its_formula(page: Page) -> None:
     """The way below a headline number opens its formula, the values put in and the source."""
     page.goto("/?batch=8")
