@@ -32,9 +32,9 @@ window.watch = (() => {
   // Plotly first, pictures behind; Streamlit keeps what it replaces for a moment, without a size.
   const figures = () => [...document.querySelectorAll(selector)].filter(n => n.offsetWidth).sort(
     (a, b) => (a.tagName === 'IMG') - (b.tagName === 'IMG'));
+  const told = ['d', 'transform', 'x', 'y', 'width', 'height'];
   const shown = () => figures().map(figure => figure.src || [...figure.querySelectorAll(
-    'path, rect, text, circle, image')].map(n => n.getAttribute('d') || n.getAttribute('transform') ||
-    n.getAttribute('height') || n.textContent).join('|'));
+    'path, rect, text, circle, image')].map(n => told.map(name => n.getAttribute(name)) + n.textContent).join('|'));
   const tick = () => {
     if (!on) return;
     const now = shown(), moved = now.map((text, i) => text === last[i] ? -1 : i).filter(i => i >= 0);
