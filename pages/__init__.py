@@ -69,6 +69,7 @@ from typing import Any
 from pages.parts import alone, forget, head, prompt, share, sidebar, speech, state
 from pages.parts.cards import how, render
 from pages.parts.controls import Controls
+from pages.parts.expander import expander
 from pages.parts.speech import plain, say, st
 from pages.parts.waiting import Lazy, Waiting, asked
 from perfmodel import Report, Scenario, cached_estimate
@@ -240,7 +241,7 @@ class Page(Controls):
 
     def fold(self, title: str, key: str) -> Any:
         """Draw an expander; return its container when it is open, else None: what is folded costs nothing."""
-        box = st.expander(title, key=f"fold.{self.name}.{key}", on_change=state.touch)
+        box = expander(title, f"fold.{self.name}.{key}", state.touch)
         return box if box.open else None
 
     def cards(self, cards: Iterable[Any], *, open_first: bool = False) -> None:

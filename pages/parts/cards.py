@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pages.parts.expander import expander
 from pages.parts.speech import plain, st
 from perfmodel.explain import Argument, Card, Contract
 from perfmodel.explain.docstrings import words
@@ -55,27 +56,10 @@ def how(card: Any, key: str) -> None:
 
 @st.fragment
 def _lazy(card: Any, key: str, opened: bool) -> None:
-    heading = _named(card)
-    box = st.expander(heading, expanded=_expanded(key, heading, opened), key=key, on_change="rerun")
+    box = expander(_named(card), key, "rerun", opened=opened)
     if box.open:
         with box:
             _inside(card, key)
-
-
-def _expanded(key: str, heading: str, opened: bool) -> bool:
-    """Say how an expander begins: as its reader left it under its last heading.
-
-    To Streamlit an expander with another heading is another one, and how it begins is part of what it is told apart by:
-    a card whose value follows a slider would close at every step, and one that merely begins as it stands would be
-    built anew by every click on it.
-    """
-    began, told = f"{key}.began", (heading, opened)
-    last, expanded = st.session_state.get(began, (None, None)) if key in st.session_state else (None, None)
-    if last != told:
-        follows = last is not None and last[1] == opened
-        expanded = st.session_state[key] if follows else opened
-        st.session_state[began] = (told, expanded)
-    return bool(expanded)
 
 
 def _inside(card: Any, key: str) -> None:
