@@ -92,6 +92,7 @@ def frame(name: str, question: str, *, scenario_bar: bool = True, own_verdict: b
     last, each in its place: the eye follows the figure, and the rest arrives while the browser draws it.
     """
     prompt.set_up()
+    forget.few_heaps()
     forget.old_widgets()
     st.set_page_config(page_title=f"{say(name)} · perfmodel", layout="wide")
     now = state.begin(name)

@@ -1,5 +1,8 @@
 """The server keeps nothing of widgets that are gone."""
 
+import subprocess
+import sys
+
 from streamlit.testing.v1 import AppTest
 
 from pages.parts.registry import ROOT
@@ -36,3 +39,32 @@ def test_a_widget_that_stays_keeps_its_value() -> None:
         slider.set_value(value).run()
     assert next(group for group in app.button_group if group.label == "Phase").value == "prefill"
     assert not app.exception
+
+
+def test_threads_share_heaps() -> None:
+    """However many threads have come and gone, glibc has not made a heap for each; elsewhere nothing is asked."""
+    program = """
+import threading
+from pathlib import Path
+from pages.parts.forget import HEAPS, few_heaps
+
+def heaps():  # glibc reserves 64 MiB for each, at a multiple of that; the first is the process's own
+    spans = (line.split() for line in Path("/proc/self/maps").read_text().splitlines())
+    starts = (int(span[0].split("-")[0], 16) for span in spans if span[1] == "rw-p" and len(span) < 6)
+    return sum(start % 2**26 == 0 for start in starts)
+
+if few_heaps():
+    before, meet = heaps(), threading.Barrier(9)
+    def work():
+        kept = [bytearray(1000) for _ in range(100)]
+        meet.wait()
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads: thread.start()
+    meet.wait()
+    for thread in threads: thread.join()
+    print(heaps() - before < HEAPS)
+else:
+    print(True)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"

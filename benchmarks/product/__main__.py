@@ -133,15 +133,21 @@ def run_load(quick: bool) -> None:
 
 def run_leak(quick: bool) -> None:
     """Memory over an hour of sixty visitors, on all pages and as fast as one process can: then it must be flat."""
-    from benchmarks.product.load import growth
+    from benchmarks.product.load import Growth, growth
 
-    changes = VISITORS * HOUR_OF_CHANGES // (60 if quick else 1)
+    hour = VISITORS * HOUR_OF_CHANGES
+    changes = hour // (60 if quick else 1)
+
+    def tell(seen: Growth) -> None:
+        slope = f", {seen.per_change() * hour / MIB:+.0f} MiB an hour" if len(seen.changes) > 10 else ""
+        line(f"{seen.changes[-1]:,}", f"{seen.memory[-1] / MIB:.0f} MiB{slope}")
+
     with serve() as server:
         began = time.perf_counter()
-        seen = growth(server, VISITORS, changes, lambda done, memory: line(f"{done:,}", f"{memory / MIB:.0f} MiB"))
+        seen = growth(server, VISITORS, changes, tell)
         took = time.perf_counter() - began
         server.check()
-    slope = seen.per_change() * VISITORS * HOUR_OF_CHANGES / MIB
+    slope = seen.per_change() * hour / MIB
     line(
         f"{changes:,} changes, {VISITORS} visitors",
         f"{took / 60:.1f} min, {seen.errors} errors",

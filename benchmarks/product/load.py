@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import psutil
@@ -80,22 +80,26 @@ class Growth:
     memory: tuple[float, ...]
     errors: int
 
+    def and_then(self, changes: int, memory: float) -> Growth:
+        """Return what was seen with one more look."""
+        return replace(self, changes=(*self.changes, changes), memory=(*self.memory, memory))
+
     def per_change(self, warm: float = 0.4) -> float:
         """Return the slope of a straight line through what was seen after the share `warm` of the changes [B]."""
         late = slice(int(len(self.changes) * warm), None)
         return float(np.polyfit(self.changes[late], self.memory[late], 1)[0])
 
 
-def growth(server: Server, sessions: int, changes: int, tell: Callable[[int, float], None]) -> Growth:
+def growth(server: Server, sessions: int, changes: int, tell: Callable[[Growth], None]) -> Growth:
     """Let visitors on all pages make `changes` changes in all, without a pause; watch the server: the leak test.
 
     Each draws from thousands of scenarios, so that bounded caches are full early and a leak shows as a slope. `tell`
-    is called with each look, changes so far and memory [B], for whoever does not wait until the end.
+    is called with all looks so far at each one, for whoever does not wait until the end.
     """
     return asyncio.run(_growth(server, sessions, changes, tell))
 
 
-async def _growth(server: Server, sessions: int, changes: int, tell: Callable[[int, float], None]) -> Growth:
+async def _growth(server: Server, sessions: int, changes: int, tell: Callable[[Growth], None]) -> Growth:
     process = psutil.Process(server.pid)
     names = ["" if page.path == "app.py" else page.name.replace(" ", "_") for page in pages()]
     visitors = [await Visitor.open(server.url, name) for name in names]
@@ -105,12 +109,12 @@ async def _growth(server: Server, sessions: int, changes: int, tell: Callable[[i
     for visitor in visitors:
         await visitor.close()
     visitors = [await Visitor.open(server.url, names[index % len(names)]) for index in range(sessions)]
-    seen: list[tuple[int, float]] = []
-    errors, done = sum(bool(run.exceptions) for run in first), 0
+    seen = Growth((), (), sum(bool(run.exceptions) for run in first))
+    done = 0
     turn = asyncio.Semaphore(AT_ONCE)  # a longer queue would only be waited in
 
     async def wander(visitor: Visitor, seed: int) -> None:
-        nonlocal done, errors
+        nonlocal done, seen
         draw = random.Random(seed)
         await visitor.rerun()
         for _ in range(changes // sessions):
@@ -118,13 +122,13 @@ async def _growth(server: Server, sessions: int, changes: int, tell: Callable[[i
             slider = visitor.widgets[label]
             async with turn:
                 run = await visitor.set(label, draw.randint(int(slider.min), int(slider.max)))
-            errors += bool(run.exceptions)
             done += 1
+            seen = replace(seen, errors=seen.errors + bool(run.exceptions))
             if done % max(1, changes // LOOKS) == 0:
-                seen.append((done, float(process.memory_info().rss)))
-                tell(*seen[-1])
+                seen = seen.and_then(done, float(process.memory_info().rss))
+                tell(seen)
 
     await asyncio.gather(*(wander(visitor, seed) for seed, visitor in enumerate(visitors)))
     for visitor in visitors:
         await visitor.close()
-    return Growth(tuple(count for count, _ in seen), tuple(memory for _, memory in seen), errors)
+    return seen
