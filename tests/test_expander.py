@@ -27,6 +27,17 @@ def test_a_fold_stays_as_it_is_while_its_heading_changes(opened: bool) -> None:
     assert not app.exception
 
 
+def test_an_expander_is_the_same_whatever_its_heading_says() -> None:
+    """The browser draws it anew, and forgets whether it was open, as soon as its id is another: that is its key's."""
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    app.switch_page("pages/13_Cures.py").run()
+    slider = next(slider for slider in app.slider if slider.label.startswith("Batch"))
+    seen = [{box.proto.id: box.label for box in slider.set_value(value).run().expander} for value in (2, 40)]
+    both = seen[0].keys() & seen[1].keys()
+    assert len(both) == len(seen[0]) == len(seen[1])
+    assert sum(seen[0][one] != seen[1][one] for one in both) >= 4
+
+
 def test_an_untouched_expander_begins_as_it_is_asked_for() -> None:
     """The card of the largest operator begins closed, that of an operator that was chosen open."""
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()

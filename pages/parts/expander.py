@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from pages.parts.speech import st
+import streamlit
+
+from pages.parts.speech import say
 
 
-def expander(heading: str, key: str, on_change: str | Callable[[], None], *, opened: bool = False) -> Any:
-    """Draw an expander whose heading may carry a value; return it, with `open` saying whether it is.
+class Heading(str):
+    """A heading that may carry a value: what it is told apart by is not what it says.
 
-    To Streamlit an expander with another heading is another one: one whose value follows a slider would close at every
-    step. How it begins is part of what it is told apart by, too: one that always began as it stands would be built anew
-    by every click on it. So it begins as it stood under its last heading, and otherwise as it was asked for.
+    Streamlit tells widgets apart by `str` of what they are made with, this among it. An expander whose value follows a
+    slider would be another one at every step: it closes, the server keeps what it knew of the old one, and so does the
+    browser, some nine nodes of its page each.
     """
-    began, told = f"{key}.began", (heading, opened)
-    last, expanded = st.session_state.get(began, (None, False)) if key in st.session_state else (None, False)
-    if last != told:
-        follows = last is not None and last[1] == opened
-        expanded = bool(st.session_state[key]) if follows else opened
-        st.session_state[began] = (told, expanded)
-    return st.expander(heading, expanded=expanded, key=key, on_change=on_change)
+
+    def __str__(self) -> str:
+        """Return what is the same in all headings: the key alone tells the expander apart."""
+        return ""
+
+
+def expander(heading: str, key: str, on_change: Any, *, opened: bool = False) -> Any:
+    """Draw an expander; return it, with `open` saying whether it is. Asked for otherwise (`opened`), it begins anew."""
+    return streamlit.expander(Heading(say(heading)), expanded=opened, key=key, on_change=on_change)

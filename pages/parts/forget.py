@@ -29,9 +29,9 @@ def old_widgets() -> None:
     """Let go what Streamlit knows of widgets without a value, those of earlier runs; called before a run draws its own.
 
     It drops the value of a widget that a run no longer draws, but neither what it knows of it (kind, callback, the way
-    to read it) nor its place among the keys. A widget is another one as soon as its words are: a formula card carries
-    its value in its heading, a figure that can be clicked is told apart by its data. So every change of a slider left
-    some behind. Nothing of this is public in Streamlit: a test fails where a version keeps it elsewhere.
+    to read it) nor its place among the keys. A figure that can be clicked is another widget as soon as its data are:
+    every change of a slider left some behind. Nothing of this is public in Streamlit: a test fails where a version
+    keeps it elsewhere.
     """
     context = get_script_run_ctx()
     if context is None:
