@@ -1,6 +1,6 @@
 """What a visit leaves in the server's memory is let go, while the visitor stays and after.
 
-An hour of sixty visitors would else add some 100 MB to a server of 350 (`./dev bench --only leak`).
+An hour of sixty visitors would else add some 50 MB to a server of 350 (`./dev bench --only leak`).
 """
 
 from __future__ import annotations
