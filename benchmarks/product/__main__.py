@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import psutil
+
 from benchmarks.product import engine
 from benchmarks.product.server import FLOOR, serve
 from pages.parts.registry import pages
@@ -145,7 +147,7 @@ def run_leak(quick: bool) -> None:
     with serve() as server:
         began = time.perf_counter()
         seen = growth(server, VISITORS, changes, tell)
-        took = time.perf_counter() - began
+        took, cpu = time.perf_counter() - began, sum(psutil.Process(server.pid).cpu_times()[:2])
         server.check()
     slope = seen.per_change() * hour / MIB
     line(
@@ -154,6 +156,7 @@ def run_leak(quick: bool) -> None:
         "none",
         ok=not seen.errors,
     )
+    line("CPU a change, all pages", f"{cpu / changes * 1e3:.0f} ms")
     line("slope once warm", f"{slope:+.1f} MiB an hour", "≤ 10 MiB" * (not quick), ok=None if quick else slope <= 10)
 
 

@@ -173,11 +173,7 @@ def _texts(card: Any) -> None:
 
 
 def _named(card: Any) -> str:
-    return (
-        _heading(card.title, card.shown)
-        if isinstance(card, Card)
-        else _heading(_text(card, "title"), _text(card, "value"))
-    )
+    return _heading(_text(card, "title"), card.shown if isinstance(card, Card) else _text(card, "value"))
 
 
 def _heading(title: str, value: str) -> str:
