@@ -16,7 +16,7 @@ with frame("Diagnosis", "Why is it slow, by what margin, and what would change i
     page.picture(diagnosis.bars(case), diagnosis.describe_bars(case))
     page.later(lambda: st.caption(diagnosis.describe_bars(case)))
 
-    st.subheader("What twice or half of each input does to the time", anchor=False)
+    st.subheader("What twice or half of each input does to the time")
     page.show(
         diagnosis.tornado(changes),
         "tornado",
@@ -25,7 +25,7 @@ with frame("Diagnosis", "Why is it slow, by what margin, and what would change i
     )
     st.markdown(f"**The test for overhead.** {tables.overhead_test(case)}")
 
-    st.subheader("What flips the regime", anchor=False)
+    st.subheader("What flips the regime")
     page.table(tables.flip_rows(report, flips(case)), "flips")
     onward(("Cures", "Regime map", "Raising intensity"))
 

@@ -21,7 +21,7 @@ with frame("Raising intensity", "What does more work per byte buy, and what does
         figures.roofline(one), "roofline", describe=figures.describe_roofline(one), legend=figures.roofline_legend(one)
     )
 
-    st.subheader("Latency against throughput", anchor=False)
+    st.subheader("Latency against throughput")
     curve = intensity.trade(scenario)
     page.say(lambda: intensity.trade_said(curve, scenario))
     page.show(
@@ -31,7 +31,7 @@ with frame("Raising intensity", "What does more work per byte buy, and what does
         legend=figures.trade_legend(),
     )
 
-    st.subheader("Fewer bytes or more FLOPs", anchor=False)
+    st.subheader("Fewer bytes or more FLOPs")
     page.table(intensity.way_rows(scenario, phase), "ways")
     onward(("Diagnosis", "Regime map", "Cures"))
     if fold := page.fold("Every operator: its case, and what moving right and up would give", "operators"):

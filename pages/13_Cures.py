@@ -40,7 +40,7 @@ with frame("Cures", "What would help, and by how much?") as page:
         legend=cures.legend(scenario, goal),
     )
 
-    st.subheader("Apply one", anchor=False)
+    st.subheader("Apply one")
     st.caption("Each link opens this page with the cure applied: every number is the estimate of that scenario.")
     helpful = [outcome for outcome in ranked(scenario, goal) if outcome.gain(goal) >= 1 + NOTHING]
     for outcome in helpful[:SHOWN]:
@@ -60,7 +60,7 @@ with frame("Cures", "What would help, and by how much?") as page:
         with box:
             page.table(all_rows(scenario), "all")
 
-    st.subheader("Several together", anchor=False)
+    st.subheader("Several together")
     names = {one.cure.id: one.cure.name for one in outcomes(scenario) if one.applies}
     chosen = page.several("with", "Cures to combine", names, "")
     if chosen:

@@ -31,7 +31,7 @@ with frame("Operators", "What does a layer consist of, and what does each operat
             on_select="op",
         )
     with right:
-        st.subheader(operators.title(point), anchor=False)
+        st.subheader(operators.title(point))
         wanted = ("time", "share", "flops", "bytes", "intensity")
         page.metric_row(operators.numbers(point, wanted), how.operator(report, phase, point.timed.op.name, wanted))
         page.show(
@@ -44,7 +44,7 @@ with frame("Operators", "What does a layer consist of, and what does each operat
         )
         page.cards(operators.cards(report, point), open_first=chosen != "largest")
 
-    st.subheader("All of them", anchor=False)
+    st.subheader("All of them")
     with page.controls():
         search = page.text("search", "Filter", "", placeholder="proj feed-forward")
         bound = page.choice("bound", "Bound by", REGIMES, "any")

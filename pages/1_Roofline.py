@@ -25,7 +25,7 @@ with frame("Roofline", "Which operators are limited by what?") as page:
         on_select="op",
     )
 
-    st.subheader(operators.title(point), anchor=False)
+    st.subheader(operators.title(point))
     wanted = ("time", "share", "intensity", "rate")
     page.metric_row(operators.numbers(point, wanted), how.operator(report, point.phase, point.timed.op.name, wanted))
     page.cards(operators.cards(report, point))

@@ -39,11 +39,11 @@ with frame(
     page.metric_row(headline(report, budget), how.training(report, BUDGETS[budget]))
     page.show(figures.step_figure(report), "step", height=420, describe=figures.describe_step(report))
 
-    st.subheader("More devices: how much faster?", anchor=False)
+    st.subheader("More devices: how much faster?")
     curves = scaling(run)
     page.show(figures.scaling_figure(curves, run.n), "scaling", height=340, describe=figures.describe_scaling(curves))
 
-    st.subheader("Beside what Megatron-LM measured", anchor=False)
+    st.subheader("Beside what Megatron-LM measured")
     st.markdown(training_anchors.sentence())
     page.table(training_anchors.table(), "anchors")
     st.caption(

@@ -20,7 +20,7 @@ with frame("Batching", "What does a larger batch buy, and where does it stop?") 
         legend=batching.anatomy_legend(),
     )
 
-    st.subheader("Throughput: the same work in other precisions or on other chips", anchor=False)
+    st.subheader("Throughput: the same work in other precisions or on other chips")
     with page.controls():
         axis = page.choice("compare", "Compare", ("precisions", "chips"), "precisions")
         others = {"none": "none", **runnable()}

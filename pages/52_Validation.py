@@ -44,14 +44,14 @@ with frame("Validation", "Is it right? Every prediction beside what somebody mea
             query = check.scenario.to_query() | share.pins()
             st.page_link("app.py", label="Open this scenario", icon=":material/open_in_new:", query_params=query)
 
-    st.subheader("The error by what was measured", anchor=False)
+    st.subheader("The error by what was measured")
     page.table(validation.subject_rows, "subjects")
-    st.subheader("Where it fails, and what is known about it", anchor=False)
+    st.subheader("Where it fails, and what is known about it")
     st.table([{k: plain(str(v)) for k, v in row.items()} for row in validation.failures()], hide_index=True)
     if fold := page.fold("Every family of figures, the worst first", "families"):
         with fold:
             page.table(validation.family_rows(validation.checks()), "families")
-    st.subheader("What we measured ourselves", anchor=False)
+    st.subheader("What we measured ourselves")
     over = page.choice("over", "Time over", tuple(ours.AXES), "batch", labels=ours.AXES)
     for machine in ours.machines().values():
         st.markdown(plain(ours.sentence(machine)))

@@ -149,7 +149,7 @@ class Page(Controls):
     def verdict(self, sentence: str, summary: str) -> None:
         """Say the answer in one sentence on top of the page, and in one line what it is about."""
         with self.top:
-            st.subheader(sentence, anchor=False)
+            st.subheader(sentence, anchor="verdict")
             st.caption(summary)
 
     def link(self, label: str, scenario: Scenario, **views: str) -> None:

@@ -272,20 +272,22 @@ def test_pages_sleep_only_behind_their_figures() -> None:
 
 
 def test_the_one_style_sheet_is_for_paper() -> None:
-    """The only style that pages bring is a file for paper; a screen sees two rules: no fading, words in its ink.
+    """The only style that pages bring is a file for paper; a screen sees three rules: fading, words in its ink, links.
 
     Streamlit has no setting for print: the open sidebar takes a third of the sheet, buttons are drawn, figures are cut
     by the edge and by page breaks, and an answer on paper is what a stakeholder takes to a meeting. Nor has it one for
     the fading of what a run has not drawn yet, which costs a tenth of the way from a slider to its figure; and its
     theme for figures has each drawn twice, so that a figure dresses itself, for any page, and only the page knows its
-    ink. So one static file is allowed: every other rule stands in `@media print` or `@page`, it fetches nothing, and
-    one call hands it over.
+    ink. A heading without a link has its name worked out by the browser at every run, a twentieth of the way: each has
+    a name, and the link to it is hidden. So one static file is allowed: every other rule stands in `@media print` or
+    `@page`, it fetches nothing, and one call hands it over.
     """
     (sheet,) = [path for path in tracked() if path.suffix == ".css" and path.is_relative_to(ROOT / "pages")]
     text = re.sub(r"/\*.*?\*/", "", sheet.read_text(), flags=re.DOTALL)
     outside = re.sub(r"@media print \{(?:[^{}]*\{[^{}]*\})*\s*\}|@page \{[^{}]*\}", "", text)
     assert [rule.strip() for rule in re.findall(r"([^{}]+)\{", outside)] == [
         '[data-stale="true"]',
+        '[data-testid="stHeaderActionElements"] a[aria-label="Link to heading"]',
         '.js-plotly-plot text[style*="rgb(116, 125, 135)"]',
     ]
     assert not re.search(r"url\(|@import|expression", text)

@@ -70,3 +70,12 @@ def test_bars_that_lie_have_no_grid_between_them() -> None:
     assert theme.dressed({"data": [bars], "layout": {}})["layout"]["yaxis"]["showgrid"] is False
     upright = {"type": "bar", "x": ["a"], "y": [1]}
     assert "showgrid" not in theme.dressed({"data": [upright], "layout": {}})["layout"]["yaxis"]
+
+
+@pytest.mark.parametrize("colour", ["#112233", ["#112233", "#445566"]])
+def test_a_pattern_has_one_ground(colour: str | list[str]) -> None:
+    """Plotly is never asked for the contrast to many colours at once: whatever the bars' colours, the ground is one."""
+    marker = go.bar.Marker(theme.hatched(colour, "/"))
+    assert marker.color == (colour if isinstance(colour, str) else tuple(colour))
+    assert isinstance(marker.pattern.bgcolor, str)
+    assert (marker.pattern.bgcolor == colour) == isinstance(colour, str)

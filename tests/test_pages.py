@@ -78,6 +78,16 @@ def test_page_runs(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
+def test_headings_have_names(page: str) -> None:
+    """No heading leaves it to the browser to work out a name for it, once more at every run, and no two share one."""
+    app = run(page)
+    names = [heading.proto.anchor for heading in (*app.title, *app.header, *app.subheader)]
+    assert names
+    assert all(names)
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_page_takes_the_link(page: str) -> None:
     """A page opened by a link shows that link's scenario and keeps every parameter of it."""
     scenario = Scenario(model="mixtral-8x7b", gpu="a100-sxm-80gb", n=2, tp=2, batch=24, input=777, weights="int8")

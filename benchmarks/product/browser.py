@@ -19,10 +19,11 @@ FIGURE = '[data-testid="stPlotlyChart"], [data-testid="stImage"] img'
 _QUIET_MS, _PATIENCE_MS = 160, 10_000
 _DRAWN = """s => [...document.querySelectorAll(s)].some(
     n => n.tagName === 'IMG' ? n.complete && n.naturalWidth : n.querySelectorAll('path[d], rect').length > 3)"""
-#: Watches what the figures show (geometry and text, not ids) frame by frame, and the websocket.
+#: Watches what the figures show (geometry and text, not ids) at each frame in which something of it may have changed,
+#: and the websocket. To read all figures at every frame would itself take a fifteenth of the way.
 _WATCH = """
 window.watch = (() => {
-  let selector, last, changes = [], socket = 0, key = 0, on = false;
+  let selector, last, changes = [], socket = 0, key = 0, on = false, touched = false;
   const send = WebSocket.prototype.send;
   WebSocket.prototype.send = function (data) {
     if (!this.watched) { this.watched = true; this.addEventListener('message', () => { socket = performance.now(); }); }
@@ -33,10 +34,15 @@ window.watch = (() => {
   const figures = () => [...document.querySelectorAll(selector)].filter(n => n.offsetWidth).sort(
     (a, b) => (a.tagName === 'IMG') - (b.tagName === 'IMG'));
   const told = ['d', 'transform', 'x', 'y', 'width', 'height'];
+  const touch = new MutationObserver(() => { touched = true; });
+  const any = {subtree: true, childList: true, characterData: true, attributeFilter: [...told, 'src']};
   const shown = () => figures().map(figure => figure.src || [...figure.querySelectorAll(
     'path, rect, text, circle, image')].map(n => told.map(name => n.getAttribute(name)) + n.textContent).join('|'));
   const tick = () => {
     if (!on) return;
+    requestAnimationFrame(tick);
+    if (!touched) return;
+    touched = false;
     const now = shown(), moved = now.map((text, i) => text === last[i] ? -1 : i).filter(i => i >= 0);
     if (moved.length || now.length !== last.length) {
       last = now;
@@ -44,12 +50,15 @@ window.watch = (() => {
       painted.port1.onmessage = () => changes.push({at: performance.now(), moved});
       painted.port2.postMessage(0);
     }
-    requestAnimationFrame(tick);
   };
   return {
-    arm(s) { selector = s; changes = []; socket = 0; key = 0; on = true; last = shown(); requestAnimationFrame(tick); },
+    arm(s) {
+      selector = s; changes = []; socket = 0; key = 0; on = true; touched = false; last = shown();
+      touch.observe(document, any);
+      requestAnimationFrame(tick);
+    },
     state() { return {now: performance.now(), key, changes, socket}; },
-    stop() { on = false; },
+    stop() { on = false; touch.disconnect(); },
   };
 })();
 """

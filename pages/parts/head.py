@@ -23,7 +23,7 @@ def draw(now: state.Session, question: str, figures: Sequence[str]) -> None:
     """Draw the links to all pages, the question this one answers, and what can be done with it."""
     share.page_links(now)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.header(question, anchor=False, width="stretch")
+        st.header(question, width="stretch")
         with st.container(horizontal=True, width="content", gap="small"):
             pin.control(now)
             share.button(now, figures)

@@ -108,17 +108,17 @@ class Show:
     def presenter(self) -> None:
         """Draw the step large: the question, then with the same key the answer and one figure."""
         shown = self.memos.stage == "answer"
-        st.title(self._text("title"), anchor=False)
+        st.title(self._text("title"))
         if not shown:
-            st.subheader(self._text("text"), anchor=False)
+            st.subheader(self._text("text"))
             self._equation()
-            st.header(self._text("ask"), anchor=False)
+            st.header(self._text("ask"))
             for text in self.worked.options(self.language).values():
-                st.subheader(f"- {text}", anchor=False)
+                st.subheader(f"- {text}")
         else:
-            st.header(f"{self._text('ask')} **{self.worked.shown_answer(self.language)}**", anchor=False)
+            st.header(f"{self._text('ask')} **{self.worked.shown_answer(self.language)}**")
             self._figure(height=420)
-            st.subheader(self._text("takeaway") or self._text("reveal"), anchor=False)
+            st.subheader(self._text("takeaway") or self._text("reveal"))
         self.room.wall(self.worked, revealed=shown)
         self._steps(shown)
 
@@ -127,7 +127,7 @@ class Show:
 
     def _head(self) -> None:
         heading, index = self.lesson.heading(self.language), self._index
-        st.subheader(f"{self.lesson.number}. {heading.question}", anchor=False)
+        st.subheader(f"{self.lesson.number}. {heading.question}")
         done = self.say["progress"].format(
             done=len(self.answers), count=len(self._ids), right=score(self.lesson.id, self.answers)
         )
@@ -136,7 +136,7 @@ class Show:
         place = "place" if index < steps else "exercise_place"
         number, count = (index + 1, steps) if index < steps else (index + 1 - steps, len(self.lesson.exercises))
         st.caption(self.say[place].format(number=number, count=count, minutes=self.worked.step.minutes))
-        st.subheader(self._text("title"), anchor=False)
+        st.subheader(self._text("title"))
 
     @property
     def _ids(self) -> list[str]:

@@ -229,7 +229,7 @@ def waterfall(found: Difference, before: Side, after: Side) -> Figure:
 
 
 def _fall(steps: Sequence[_Bar], low: float, colours: list[str]) -> dict[str, Any]:
-    pattern = {"shape": [_CAUSE_PATTERNS[bar.cause] for bar in steps], "fillmode": "overlay", "size": 7}
+    marker = theme.hatched(colours, [_CAUSE_PATTERNS[bar.cause] for bar in steps])
     return {
         "type": "bar",
         "orientation": "h",
@@ -243,7 +243,7 @@ def _fall(steps: Sequence[_Bar], low: float, colours: list[str]) -> dict[str, An
         "textangle": 0,
         "hovertext": [bar.hover for bar in steps],
         "hovertemplate": "%{hovertext}<extra></extra>",
-        "marker": {"color": colours, "pattern": pattern | {"solidity": 0.2}, "line": {"width": 0}},
+        "marker": marker | {"line": {"width": 0}},
     }
 
 

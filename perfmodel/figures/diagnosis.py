@@ -87,7 +87,6 @@ def tornado(effects: tuple[Effect, ...]) -> Figure:
 def _side(names: list[str], shown: tuple[Effect, ...], change: list[float], side: str, opacity: float) -> Figure:
     colours = [_colour(effect.name) for effect in shown]
     shapes = [theme.REGIME_PATTERNS.get(_regime(effect.name), "") for effect in shown]
-    pattern = {"shape": shapes, "fillmode": "overlay", "size": 7, "solidity": 0.2}
     times = [show(effect.doubled_s if side == "twice" else effect.halved_s, "s") for effect in shown]
     return {
         "type": "bar",
@@ -95,7 +94,7 @@ def _side(names: list[str], shown: tuple[Effect, ...], change: list[float], side
         "name": side,
         "y": names,
         "x": change,
-        "marker": {"color": colours, "opacity": opacity, "line": {"width": 0}, "pattern": pattern},
+        "marker": theme.hatched(colours, shapes) | {"opacity": opacity, "line": {"width": 0}},
         "text": [f"{'×2' if side == 'twice' else '÷2'} {value:+.1%}" if abs(value) >= 5e-4 else "" for value in change],
         "textposition": "outside",
         "cliponaxis": False,

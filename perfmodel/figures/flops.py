@@ -179,10 +179,7 @@ def shape_figure(rows: Sequence[Growth]) -> Figure:
             "text": [f"×{significant(getattr(row, name))}" for name in MEASURES],
             "textposition": "outside",
             "cliponaxis": False,
-            "marker": {
-                "color": colour,
-                "pattern": {"shape": shape, "solidity": 0.2, "fillmode": "overlay", "fgcolor": "rgba(255,255,255,0.6)"},
-            },
+            "marker": theme.hatched(colour, shape),
             "hovertemplate": f"{row.name}: %{{x}} ×%{{y:.3g}}<extra></extra>",
         }
         for row, colour, shape in zip(rows, (theme.SERIES_COLOURS[i] for i in (2, 3, 1)), ("", "/", "."), strict=True)

@@ -13,7 +13,6 @@ from perfmodel.layout_room import COUNTS, Room
 from perfmodel.layouts import Layout
 from perfmodel.units import GIGA, show
 
-_HATCH = "rgba(255,255,255,0.6)"
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up")
 
@@ -23,7 +22,6 @@ def memory_bars(found: tuple[Layout, ...], capacity: float) -> Figure:
     names = [short(one) for one in found]
     data = []
     for index, (_, name, colour, shape) in enumerate(PARTS):
-        pattern = {"shape": shape, "size": 7, "solidity": 0.2, "fillmode": "overlay", "fgcolor": _HATCH}
         data.append(
             {
                 "type": "bar",
@@ -31,7 +29,7 @@ def memory_bars(found: tuple[Layout, ...], capacity: float) -> Figure:
                 "x": [one.memory_parts[index] / GIGA for one in found],
                 "y": names,
                 "name": name,
-                "marker": {"color": colour, "pattern": pattern},
+                "marker": theme.hatched(colour, shape),
                 "hovertemplate": "%{y}: %{x:.3s} GB<extra>" + name + "</extra>",
             }
         )

@@ -20,7 +20,6 @@ PARTS = (
     ("activations", "Activations", theme.SERIES_COLOURS[1], "x"),
     ("reserve", "Runtime", theme.SERIES_COLOURS[4], "."),
 )
-_HATCH = "rgba(255,255,255,0.6)"
 #: Empty to full: the memory blue, from faint to solid, on a light and on a dark page alike.
 _SCALE = [[0.0, "rgba(47,127,193,0.06)"], [0.5, "rgba(47,127,193,0.38)"], [1.0, "rgba(47,127,193,0.95)"]]
 
@@ -30,10 +29,7 @@ def stack_figure(memory: Memory) -> Figure:
     data = []
     for field, name, colour, shape in PARTS:
         value = getattr(memory, field)
-        marker = {
-            "color": colour,
-            "pattern": {"shape": shape, "size": 7, "solidity": 0.2, "fillmode": "overlay", "fgcolor": _HATCH},
-        }
+        marker = theme.hatched(colour, shape)
         bar = {"type": "bar", "orientation": "h", "y": [""], "x": [value], "name": f"{name} {show(value, 'B')}"}
         data.append(bar | {"marker": marker, "hovertemplate": f"{name}: {show(value, 'B')}<extra></extra>"})
     edge = 1.03 * np.nanmax([memory.total, memory.capacity])

@@ -69,6 +69,7 @@ WARNING = "#d9534f"
 #: Ink of words, of a grid and of what appears under the pointer. A figure does not know whether its page is light or
 #: dark: each is legible on both, and the page's style sheet writes words of this ink in its own.
 INK, GRID = "#747d87", "rgba(125,135,145,0.22)"
+_HATCH = "rgba(255,255,255,0.6)"
 _FAMILY = '"Source Sans", sans-serif'
 _HOVER_FONT = {"family": _FAMILY, "size": 13, "color": "#ffffff"}
 HOVER = {"bgcolor": "#20252b", "bordercolor": INK, "font": _HOVER_FONT}
@@ -137,10 +138,20 @@ def log_axis(low: float, high: float, unit: str, title: str = "", **own: Any) ->
     return axis | own
 
 
+def hatched(colour: str | Sequence[str], shape: str | Sequence[str]) -> dict[str, Any]:
+    """Return colour and pattern of bars, the same for all or one for each; the shape "" is no pattern.
+
+    Where every bar has its own colour, Plotly draws each pattern in contrast to that, but first asks for a contrast to
+    all of them at once, finds none and warns, several times each time it draws: hence one ground that is never seen.
+    """
+    ground = colour if isinstance(colour, str) else INK
+    pattern = {"shape": shape, "fillmode": "overlay", "bgcolor": ground, "fgcolor": _HATCH, "size": 7, "solidity": 0.2}
+    return {"color": colour, "pattern": pattern}
+
+
 def regime_marker(regime: str) -> dict[str, Any]:
     """Return colour and pattern of a bar of this regime."""
-    pattern = {"shape": REGIME_PATTERNS[regime], "fillmode": "overlay", "size": 7, "solidity": 0.2}
-    return {"color": REGIME_COLOURS[regime], "pattern": pattern, "line": {"width": 0}}
+    return hatched(REGIME_COLOURS[regime], REGIME_PATTERNS[regime]) | {"line": {"width": 0}}
 
 
 def regime_bars(regime: str, corners: Sequence[tuple[float, float, float, float]]) -> Figure:
@@ -157,7 +168,7 @@ def regime_bars(regime: str, corners: Sequence[tuple[float, float, float, float]
         "y": [value for _, _, top, bottom in corners for value in (top, top, bottom, bottom, None)],
         "fill": "toself",
         "fillcolor": marker["color"],
-        "fillpattern": marker["pattern"] | {"bgcolor": marker["color"]},
+        "fillpattern": marker["pattern"],
         "hoverinfo": "skip",
     }
 

@@ -32,7 +32,6 @@ MEMORY_STYLES = {
     "activations": (theme.SERIES_COLOURS[1], ""),
     "runtime": (theme.SERIES_COLOURS[4], "."),
 }
-_HATCH = "rgba(255,255,255,0.6)"
 
 
 def step_figure(report: TrainingReport) -> Figure:
@@ -67,11 +66,10 @@ def _bars(parts: dict[str, float], styles: dict[str, tuple[str, str]], unit: str
         value = parts.get(name, 0.0)
         if not value > 0.0:
             continue
-        pattern = {"shape": shape, "size": 7, "solidity": 0.2, "fillmode": "overlay", "fgcolor": _HATCH}
         text = f"{name} {show(value, unit)}"
         yield {
             "type": "bar", "orientation": "h", "y": [""], "x": [value], "xaxis": x, "yaxis": y, "legend": legend,
-            "name": text, "marker": {"color": colour, "pattern": pattern},
+            "name": text, "marker": theme.hatched(colour, shape),
             "hovertemplate": f"{text}, {show(value / whole, '%')}<extra></extra>",
         }  # fmt: skip
 

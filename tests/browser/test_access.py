@@ -89,10 +89,13 @@ def context(browser: Browser, server: Server, **options: Any) -> BrowserContext:
 
 @pytest.fixture(scope="module")
 def desk(browser: Browser, app_server: Server) -> Iterator[Page]:
-    """A wide, light screen that goes from page to page."""
+    """A wide, light screen that goes from page to page, on which Plotly complains about no figure."""
     visitor = context(browser, app_server, viewport={"width": 1280, "height": 900}, color_scheme="light")
-    yield visitor.new_page()
+    tab, complaints = visitor.new_page(), []
+    tab.on("console", lambda message: complaints.append(message.text) if message.text.startswith("WARN: ") else None)
+    yield tab
     visitor.close()
+    assert complaints == []
 
 
 @pytest.fixture(scope="module")
