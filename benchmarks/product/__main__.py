@@ -2,7 +2,8 @@
 
 Parts: `engine`, `pages` (slider to figure, every page), `cold` (launch to first figure), `load` (many sessions),
 `leak` (memory over an hour's worth of changes). Figures of the browser stand as ratios to the page with one slider
-and one figure that was measured in the same run; run it on a quiet machine, and more than once.
+and one figure that was measured in the same run; run it on a quiet machine, and more than once. A yardstick before
+each part tells a machine that is slow just now from a program that is.
 """
 
 from __future__ import annotations
@@ -180,6 +181,7 @@ def main() -> None:
         parser.error(f"--only={unknown[0]} is not known; parts are {', '.join(PARTS)}")
     for part in chosen:
         print(f"\n== {part}: {(PARTS[part].__doc__ or '').strip()}")
+        line("yardstick, the same plain Python each time", f"{engine.yardstick_s() * 1e3:.1f} ms")
         PARTS[part](given.quick)
 
 

@@ -25,6 +25,11 @@ def median_s(work: Callable[[], Any], repeats: int) -> float:
     return statistics.median(times)
 
 
+def yardstick_s() -> float:
+    """Return the time of a fixed piece of plain Python: what the machine gives to one process just now."""
+    return median_s(lambda: sum(index % 7 for index in range(100_000)), 30)
+
+
 def estimate_s(model: str, repeats: int = 100) -> float:
     """Return the time of one estimate, nothing cached but the catalogue."""
     scenario = Scenario(model=model)
