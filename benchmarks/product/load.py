@@ -115,12 +115,14 @@ async def _growth(server: Server, sessions: int, changes: int, tell: Callable[[G
     seen = Growth((), (), sum(bool(run.exceptions) for run in first))
     done, least = 0, float("inf")
     turn = asyncio.Semaphore(AT_ONCE)  # a longer queue would only be waited in
+    # All draw from one store: with a share each, visitors of the slow pages would be alone at the end, all at once.
+    left = iter(range(changes))
 
     async def wander(visitor: Visitor, seed: int) -> None:
         nonlocal done, least, seen
         draw = random.Random(seed)
         await visitor.rerun()
-        for _ in range(changes // sessions):
+        for _ in left:
             label = draw.choice(SLIDERS)
             slider = visitor.widgets[label]
             async with turn:

@@ -229,7 +229,6 @@ def waterfall(found: Difference, before: Side, after: Side) -> Figure:
 
 
 def _fall(steps: Sequence[_Bar], low: float, colours: list[str]) -> dict[str, Any]:
-    marker = theme.hatched(colours, [_CAUSE_PATTERNS[bar.cause] for bar in steps])
     return {
         "type": "bar",
         "orientation": "h",
@@ -243,7 +242,7 @@ def _fall(steps: Sequence[_Bar], low: float, colours: list[str]) -> dict[str, An
         "textangle": 0,
         "hovertext": [bar.hover for bar in steps],
         "hovertemplate": "%{hovertext}<extra></extra>",
-        "marker": marker | {"line": {"width": 0}},
+        "marker": theme.hatched(colours, [_CAUSE_PATTERNS[bar.cause] for bar in steps]),
     }
 
 

@@ -94,7 +94,7 @@ def _side(names: list[str], shown: tuple[Effect, ...], change: list[float], side
         "name": side,
         "y": names,
         "x": change,
-        "marker": theme.hatched(colours, shapes) | {"opacity": opacity, "line": {"width": 0}},
+        "marker": theme.hatched(colours, shapes) | {"opacity": opacity},
         "text": [f"{'×2' if side == 'twice' else '÷2'} {value:+.1%}" if abs(value) >= 5e-4 else "" for value in change],
         "textposition": "outside",
         "cliponaxis": False,

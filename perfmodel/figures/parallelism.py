@@ -108,7 +108,7 @@ def volume_bars(found: tuple[Layout, ...]) -> Figure:
     data = []
     for kind in _sent(found):
         values = [dict(one.sent_bytes).get(kind, 0.0) / MEGA for one in found]
-        marker = theme.hatched(theme.REGIME_COLOURS["network"], PATTERNS[kind]) | {"line": {"width": 0}}
+        marker = theme.hatched(theme.REGIME_COLOURS["network"], PATTERNS[kind])
         data.append(_bar(values, names, KINDS[kind], marker, "%{x:.3s} MB"))
     return {"data": data, "layout": bars("sent by one device in a decode step [MB]", names) | {"showlegend": False}}
 

@@ -151,7 +151,7 @@ def hatched(colour: str | Sequence[str], shape: str | Sequence[str]) -> dict[str
 
 def regime_marker(regime: str) -> dict[str, Any]:
     """Return colour and pattern of a bar of this regime."""
-    return hatched(REGIME_COLOURS[regime], REGIME_PATTERNS[regime]) | {"line": {"width": 0}}
+    return hatched(REGIME_COLOURS[regime], REGIME_PATTERNS[regime])
 
 
 def regime_bars(regime: str, corners: Sequence[tuple[float, float, float, float]]) -> Figure:
